@@ -1,0 +1,122 @@
+/**
+ * Time as a thing that code is handed. `RealClock` is the machine's; `VirtualClock` moves only when told to,
+ * so that a whole network can be run, and replayed, without waiting.
+ */
+
+/** A pending timer; `cancel` is idempotent. */
+export interface Timer {
+  cancel(): void
+}
+
+export interface Clock {
+  /** Wall-clock time, milliseconds since 1970-01-01 UTC. May jump. */
+  now(): number
+  /** Milliseconds, fractional, from an arbitrary origin. Never goes back. */
+  monotonic(): number
+  /** Run `action` once, no earlier than `delayMs` from now. `background` timers do not keep a process alive. */
+  setTimer(delayMs: number, action: () => void, options?: { background?: boolean }): Timer
+}
+
+/** The machine's clock. */
+export class RealClock implements Clock {
+  now(): number {
+    return Date.now()
+  }
+
+  monotonic(): number {
+    return performance.now()
+  }
+
+  setTimer(delayMs: number, action: () => void, options: { background?: boolean } = {}): Timer {
+    const handle = setTimeout(action, Math.max(0, delayMs))
+    if (options.background) (handle as { unref?: () => void }).unref?.()
+    return { cancel: () => clearTimeout(handle) }
+  }
+}
+
+interface VirtualTimer {
+  due: number
+  sequence: number
+  action: () => void
+}
+
+/** A clock that stands still until `advance` or `nextEvent` moves it. Timers fire in order of due time, then of creation. */
+export class VirtualClock implements Clock {
+  #elapsed = 0
+  #sequence = 0
+  readonly #origin: number
+  readonly #timers = new Set<VirtualTimer>()
+
+  constructor(originMs = Date.UTC(2026, 0, 1)) {
+    this.#origin = originMs
+  }
+
+  now(): number {
+    return this.#origin + this.#elapsed
+  }
+
+  monotonic(): number {
+    return this.#elapsed
+  }
+
+  setTimer(delayMs: number, action: () => void): Timer {
+    const timer = { due: this.#elapsed + Math.max(0, delayMs), sequence: this.#sequence++, action }
+    this.#timers.add(timer)
+    return { cancel: () => void this.#timers.delete(timer) }
+  }
+
+  /** Number of timers that wait. */
+  get pending(): number {
+    return this.#timers.size
+  }
+
+  /** Move by `byMs`, firing every timer that falls due on the way, each at its own time. */
+  advance(byMs: number): void {
+    const target = this.#elapsed + byMs
+    for (;;) {
+      const timer = this.#earliest()
+      if (timer === undefined || timer.due > target) break
+      this.#fire(timer)
+    }
+    this.#elapsed = target
+  }
+
+  /** Jump to the next timer and fire it; false when none waits. */
+  nextEvent(): boolean {
+    const timer = this.#earliest()
+    if (timer === undefined) return false
+    this.#fire(timer)
+    return true
+  }
+
+  #earliest(): VirtualTimer | undefined {
+    let best: VirtualTimer | undefined
+    for (const timer of this.#timers) {
+      if (best === undefined || timer.due < best.due || (timer.due === best.due && timer.sequence < best.sequence))
+        best = timer
+    }
+    return best
+  }
+
+  #fire(timer: VirtualTimer): void {
+    this.#timers.delete(timer)
+    this.#elapsed = Math.max(this.#elapsed, timer.due)
+    timer.action()
+  }
+}
+
+/** Resolve after `delayMs` on `clock`; reject with the signal's reason when aborted before. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const onAbort = () => {
+      timer.cancel()
+      reject(signal?.reason)
+    }
+    const timer = clock.setTimer(delayMs, () => {
+      signal?.removeEventListener('abort', onAbort)
+      resolve()
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })
+}

@@ -1,0 +1,25 @@
+/** The parts of the runtime that exist only in Node.js: pino as the logger, Prometheus text of the metrics. */
+import { pino } from 'pino'
+import { Counter, Gauge, Registry } from 'prom-client'
+import type { Logger } from './logger.js'
+import type { MemoryMetrics } from './metrics.js'
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
+/** A pino logger that writes JSON lines to standard error, so that standard output stays the program's answer. */
+export function createLogger(level: LogLevel): Logger {
+  return pino({ level, base: null }, pino.destination({ fd: 2, sync: true }))
+}
+
+/** The metrics in Prometheus text format 0.0.4. */
+export async function prometheusText(metrics: MemoryMetrics): Promise<string> {
+  const registry = new Registry()
+  for (const family of metrics.families()) {
+    const samples = [...family.samples.values()]
+    const labelNames = [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))]
+    const options = { name: family.name, help: family.help, labelNames, registers: [registry] }
+    const metric = family.type === 'counter' ? new Counter(options) : new Gauge(options)
+    for (const { labels, cell } of samples) metric.inc(labels, cell.value)
+  }
+  return registry.metrics()
+}
