@@ -4,6 +4,9 @@ import { Counter, Gauge, Registry } from 'prom-client'
 import type { Logger } from './logger.js'
 import type { MemoryMetrics } from './metrics.js'
 
+export { writeFileAtomically } from './atomic-file.js'
+export { type ListenAddress, listenOn } from './listen.js'
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** A pino logger that writes JSON lines to standard error, so that standard output stays the program's answer. */
