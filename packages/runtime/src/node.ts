@@ -1,6 +1,7 @@
-/** The parts of the runtime that exist only in Node.js: pino as the logger, Prometheus text of the metrics. */
-import { pino } from 'pino'
-import { Counter, Gauge, Registry } from 'prom-client'
+/**
+ * The parts of the runtime that exist only in Node.js. Pino and prom-client are loaded when first asked for: a command
+ * that prints one line should not pay for them.
+ */
 import type { Logger } from './logger.js'
 import type { MemoryMetrics } from './metrics.js'
 
@@ -10,12 +11,14 @@ export { type ListenAddress, listenOn } from './listen.js'
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** A pino logger that writes JSON lines to standard error, so that standard output stays the program's answer. */
-export function createLogger(level: LogLevel): Logger {
-  return pino({ level, base: null }, pino.destination({ fd: 2, sync: true }))
+export async function createLogger(level: LogLevel): Promise<Logger> {
+  const { pinoLogger } = await import('./pino-logger.js')
+  return pinoLogger(level)
 }
 
 /** The metrics in Prometheus text format 0.0.4. */
 export async function prometheusText(metrics: MemoryMetrics): Promise<string> {
+  const { Counter, Gauge, Registry } = await import('prom-client')
   const registry = new Registry()
   for (const family of metrics.families()) {
     const samples = [...family.samples.values()]

@@ -26,6 +26,8 @@ export {
 } from './mix/mix-packet.js'
 export { ACK_PACKET_BYTES, encodeSurbAck, SURB_ACK_BYTES, type SurbAck, splitSurbAck } from './mix/surb-ack.js'
 
+export { decodeBase58, encodeBase58 } from './base58.js'
+
 // addresses and gateway messages
 
 // directory documents
