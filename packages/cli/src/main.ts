@@ -1,0 +1,46 @@
+/** The `mixwright` command: parses the line, loads the one sub-command asked for, and turns errors into one clear line. */
+import { MixError } from '@mixwright/runtime'
+import { Command, CommanderError } from 'commander'
+import { execCommand } from './exec.js'
+import { upCommand } from './up.js'
+
+/** Version of the command and of every package beside it. */
+export const VERSION = '0.1.0'
+
+/** Exit codes: 0 done, 1 it failed, 2 the command line was wrong. */
+const FAILURE = 1
+const USAGE = 2
+
+/** Run the command line; resolves with the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command('mixwright')
+    .description('A complete mixnet that speaks Nym, on your laptop.')
+    .version(VERSION)
+    .exitOverride()
+    .enablePositionalOptions()
+    .showHelpAfterError('(add --help for the options)')
+  let exitCode = 0
+  const finish = (code: number) => {
+    exitCode = code
+  }
+  program.addCommand(upCommand(finish).exitOverride())
+  program.addCommand(execCommand(finish).exitOverride())
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    return report(error)
+  }
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
+  if (error instanceof MixError) {
+    process.stderr.write(`mixwright: ${error.message} (${error.code})\n`)
+    return error.kind === 'usage' ? USAGE : FAILURE
+  }
+  process.stderr.write(
+    `mixwright: unexpected error, please report it\n${error instanceof Error ? error.stack : error}\n`,
+  )
+  return FAILURE
+}

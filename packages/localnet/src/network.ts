@@ -1,0 +1,271 @@
+/**
+ * A whole mixnet as one object: a directory, mix nodes in three layers and gateways, over real TCP and websockets on the
+ * loopback address, in this process. Its keys protect nobody.
+ */
+import { Directory } from '@mixwright/directory'
+import {
+  type Clock,
+  type Logger,
+  MemoryMetrics,
+  MixError,
+  type Random,
+  RealClock,
+  SeededRandom,
+  SystemRandom,
+  silentLogger,
+} from '@mixwright/runtime'
+import { writeFileAtomically } from '@mixwright/runtime/node'
+import { type CryptoProvider, type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+import { clientEnvironment, dotenv } from './environment.js'
+import { LOOPBACK, NodeHandle, type NodePorts } from './node-handle.js'
+import { type SavedNetwork, StateDirectory } from './state-directory.js'
+
+/** Layers of every Nym route. */
+const LAYERS = 3
+/** Most nodes of one network: a laptop's worth, and ports stay within the range. */
+const MOST_NODES = 200
+
+export interface NetworkOptions {
+  /** Mix nodes, dealt into three layers; at least 3. @default 3 */
+  readonly mixes?: number
+  /** @default 2 */
+  readonly gateways?: number
+  /** First of the ports: the directory's; the nodes take the following ones. 0: any free port for everything. @default 0 */
+  readonly port?: number
+  /** The port when neither `port` nor a saved network says one. @default 0 */
+  readonly fallbackPort?: number
+  /** Draw every key from this text, so that a run can be repeated. Such keys are published: they protect nobody. */
+  readonly seed?: string
+  /** Keep keys, ports and mailboxes here and resume them. Without it, everything is temporary. */
+  readonly dataDirectory?: string
+  readonly logger?: Logger
+  readonly clock?: Clock
+  /** Force the cryptography instead of taking the fastest that loads. */
+  readonly crypto?: CryptoProviderName
+  /** Length of an epoch, milliseconds. @default 3600000 */
+  readonly epochMs?: number
+}
+
+/** One node as users see it. */
+export interface NetworkNode {
+  readonly name: string
+  readonly role: 'mixnode' | 'gateway'
+  readonly identityKey: string
+  readonly mixAddress: string
+  readonly httpUrl: string
+  readonly clientUrl?: string
+}
+
+/** What every node of a network is handed. */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly crypto: CryptoProvider
+  /** Tag of the Sphinx keys. */
+  readonly rotationId: number
+}
+
+/**
+ * Epochs of one Sphinx key. So many that a network never outlives its keys: nodes do not rotate them yet, and the
+ * directory must not announce a rotation that no node follows.
+ */
+const VALIDITY_EPOCHS = 1_000_000
+
+export class Network implements AsyncDisposable {
+  /** Base URL for clients, `…/api`. */
+  readonly nymApiUrl: string
+  readonly directory: Directory
+  /** Variables that official Rust programs read; see also `envFile`. */
+  readonly environment: Readonly<Record<string, string>>
+  readonly envFile: string
+  /** Where this network keeps its files. */
+  readonly stateDirectory: string
+  /** Name of the cryptography in use. */
+  readonly cryptoProvider: CryptoProviderName
+  readonly #handles: readonly NodeHandle[]
+  readonly #state: StateDirectory
+  #closing: Promise<void> | undefined
+
+  private constructor(
+    directory: Directory,
+    handles: readonly NodeHandle[],
+    state: StateDirectory,
+    crypto: CryptoProvider,
+  ) {
+    this.directory = directory
+    this.nymApiUrl = directory.url
+    this.cryptoProvider = crypto.name
+    this.#handles = handles
+    this.#state = state
+    this.environment = clientEnvironment(directory.url, handles[0]!.identityKey)
+    this.envFile = state.envFile
+    this.stateDirectory = state.path
+    writeFileAtomically(this.envFile, dotenv(this.environment), 0o644)
+  }
+
+  /**
+   * Start everything; resolves once a client can be routed through it. Errors: `MIX_OPTIONS` (bad counts, or others than
+   * those saved), `MIX_PORT_IN_USE`, `MIX_DATA_…`, `MIX_KEY_FILE`. After an error nothing is left running.
+   */
+  static async start(options: NetworkOptions = {}): Promise<Network> {
+    const clock = options.clock ?? new RealClock()
+    const crypto = await loadCryptoProvider(options.crypto)
+    const state =
+      options.dataDirectory === undefined
+        ? StateDirectory.temporary()
+        : await StateDirectory.open(options.dataDirectory)
+    const started: { close(): Promise<void> }[] = [state]
+    try {
+      const saved = state.load()
+      const plan = saved ? resumed(saved, options) : planned(options, clock.now())
+      const surroundings: Surroundings = {
+        clock,
+        random: options.seed === undefined ? new SystemRandom() : new SeededRandom(options.seed),
+        logger: options.logger ?? silentLogger,
+        crypto,
+        rotationId: 0,
+      }
+      const handles = plan.nodes.map(
+        ({ name, role, ...ports }) => new NodeHandle(name, role, ports, state.nodeDirectory(name), surroundings),
+      )
+      started.push({ close: async () => void (await Promise.all(handles.map((handle) => handle.stop()))) })
+      // Every start is waited for, also when one fails: otherwise a late one would be left running.
+      const starts = await Promise.allSettled(handles.map((handle) => handle.start()))
+      for (const start of starts) if (start.status === 'rejected') throw start.reason
+      const directory = await startDirectory(plan, handles, surroundings, options)
+      started.push(directory)
+      await directory.whenRoutable()
+      state.save(savedForm(plan.genesisMs, directory, handles))
+      return new Network(directory, handles, state, crypto)
+    } catch (error) {
+      for (const part of started.reverse()) await part.close()
+      throw error
+    }
+  }
+
+  /** All nodes, mix nodes first. */
+  get nodes(): readonly NetworkNode[] {
+    return this.#handles.map(({ name, role, identityKey, mixAddress, httpUrl, clientUrl }) => ({
+      name,
+      role,
+      identityKey,
+      mixAddress,
+      httpUrl,
+      ...(clientUrl !== undefined && { clientUrl }),
+    }))
+  }
+
+  /** Mix node number `index`, from 0. */
+  mix(index: number): NodeHandle {
+    return this.#numbered('mixnode', index)
+  }
+
+  /** Gateway number `index`, from 0. */
+  gateway(index: number): NodeHandle {
+    return this.#numbered('gateway', index)
+  }
+
+  /** Stop everything and remove what is temporary. May be called more than once. */
+  close(): Promise<void> {
+    this.#closing ??= (async () => {
+      await Promise.all([this.directory.close(), ...this.#handles.map((handle) => handle.stop())])
+      await this.#state.close()
+    })()
+    return this.#closing
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #numbered(role: 'mixnode' | 'gateway', index: number): NodeHandle {
+    const handle = this.#handles.filter((candidate) => candidate.role === role)[index]
+    if (handle === undefined)
+      throw new MixError('MIX_OPTIONS', `There is no ${role} number ${index}.`, { kind: 'usage' })
+    return handle
+  }
+}
+
+interface Plan {
+  readonly genesisMs: number
+  readonly directoryPort: number
+  readonly nodes: readonly ({ readonly name: string; readonly role: 'mixnode' | 'gateway' } & NodePorts)[]
+}
+
+/** A new network: names, and ports counted up from the first (or all 0). */
+function planned(options: NetworkOptions, nowMs: number): Plan {
+  const { mixes = 3, gateways = 2, fallbackPort = 0, port = fallbackPort } = options
+  checkCount('mixes', mixes, LAYERS)
+  checkCount('gateways', gateways, 1)
+  const lastPort = port + 3 * (mixes + gateways)
+  if (!Number.isInteger(port) || port < 0 || lastPort > 65_535) {
+    throw new MixError('MIX_OPTIONS', `The port must be 0 or between 1 and ${65_535 - 3 * (mixes + gateways)}.`, {
+      kind: 'usage',
+    })
+  }
+  let next = port
+  const take = () => (port === 0 ? 0 : ++next)
+  const mixNodes = Array.from({ length: mixes }, (_, i) => {
+    return { name: `mix${i + 1}`, role: 'mixnode' as const, mixPort: take(), httpPort: take() }
+  })
+  const gatewayNodes = Array.from({ length: gateways }, (_, i) => {
+    return { name: `gateway${i + 1}`, role: 'gateway' as const, mixPort: take(), httpPort: take(), clientPort: take() }
+  })
+  return { genesisMs: nowMs, directoryPort: port, nodes: [...mixNodes, ...gatewayNodes] }
+}
+
+/** A saved network comes back as it was; options that say otherwise are an error, not a silent change. */
+function resumed(saved: SavedNetwork, options: NetworkOptions): Plan {
+  const count = (role: string) => saved.nodes.filter((node) => node.role === role).length
+  for (const [name, wanted, have] of [
+    ['mixes', options.mixes, count('mixnode')],
+    ['gateways', options.gateways, count('gateway')],
+  ] as const) {
+    if (wanted !== undefined && wanted !== have) {
+      const message = `The data directory holds a network with ${have} ${name}, not ${wanted}. Leave the option out, or take an empty directory.`
+      throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { name, wanted, have } })
+    }
+  }
+  if (options.port && options.port !== saved.directoryPort) {
+    const message = `The data directory holds a network on port ${saved.directoryPort}, not ${options.port}. Leave the option out, or take an empty directory.`
+    throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { name: 'port' } })
+  }
+  return saved
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least && value <= MOST_NODES) return
+  throw new MixError('MIX_OPTIONS', `The number of ${name} must be between ${least} and ${MOST_NODES}.`, {
+    kind: 'usage',
+  })
+}
+
+function startDirectory(
+  plan: Plan,
+  handles: readonly NodeHandle[],
+  { clock, random, logger, crypto }: Surroundings,
+  options: NetworkOptions,
+): Promise<Directory> {
+  return Directory.start({
+    clock,
+    random: random.fork('directory'),
+    logger: logger.child({ node: 'directory' }),
+    metrics: new MemoryMetrics(),
+    crypto,
+    listen: { host: LOOPBACK, port: plan.directoryPort },
+    nodes: handles.map(({ ports, identityKey }, index) => ({
+      nodeId: index + 1,
+      host: LOOPBACK,
+      httpPort: ports.httpPort,
+      identityKey,
+    })),
+    epoch: { genesisMs: plan.genesisMs, durationMs: options.epochMs ?? 3_600_000, validityEpochs: VALIDITY_EPOCHS },
+    allowLocalAddresses: true,
+  })
+}
+
+function savedForm(genesisMs: number, directory: Directory, handles: readonly NodeHandle[]): SavedNetwork {
+  const nodes = handles.map(({ name, role, ports }) => ({ name, role, ...ports }))
+  return { version: 1, genesisMs, directoryPort: Number(new URL(directory.url).port), nodes }
+}

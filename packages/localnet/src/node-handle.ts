@@ -1,0 +1,103 @@
+/**
+ * One node of a local network: what is needed to start it, and to start it again as the same node after a stop,
+ * with the same keys, ports, mailboxes and counters.
+ */
+import { join } from 'node:path'
+import { loadOrCreateNodeKeys, Node, type NodeKeys, type NodeRole } from '@mixwright/node'
+import { MemoryMetrics, MixError } from '@mixwright/runtime'
+import { encodeBase58 } from '@mixwright/wire'
+import type { Surroundings } from './network.js'
+
+/** Ports of one node; 0 takes any free one at the first start. */
+export interface NodePorts {
+  readonly mixPort: number
+  readonly httpPort: number
+  /** Gateways only. */
+  readonly clientPort?: number
+}
+
+/** Everything listens on, and announces, this address only. */
+export const LOOPBACK = '127.0.0.1'
+
+export class NodeHandle {
+  readonly name: string
+  readonly role: NodeRole
+  readonly identityKey: string
+  readonly metrics = new MemoryMetrics()
+  readonly #surroundings: Surroundings
+  readonly #directory: string
+  readonly #keys: NodeKeys
+  #ports: NodePorts
+  #node: Node | undefined
+
+  constructor(name: string, role: NodeRole, ports: NodePorts, directory: string, surroundings: Surroundings) {
+    this.name = name
+    this.role = role
+    this.#ports = ports
+    this.#directory = directory
+    this.#surroundings = surroundings
+    const { crypto, random, rotationId } = surroundings
+    this.#keys = loadOrCreateNodeKeys(join(directory, 'keys.json'), crypto, random.fork(name), rotationId)
+    this.identityKey = encodeBase58(this.#keys.identityKey)
+  }
+
+  get running(): boolean {
+    return this.#node !== undefined
+  }
+
+  /** The ports in use, or last used. */
+  get ports(): NodePorts {
+    return this.#ports
+  }
+
+  /** `ip:port` for other nodes. */
+  get mixAddress(): string {
+    return `${LOOPBACK}:${this.#ports.mixPort}`
+  }
+
+  get httpUrl(): string {
+    return `http://${LOOPBACK}:${this.#ports.httpPort}`
+  }
+
+  /** Websocket address for clients; gateways only. */
+  get clientUrl(): string | undefined {
+    return this.#ports.clientPort === undefined ? undefined : `ws://${LOOPBACK}:${this.#ports.clientPort}`
+  }
+
+  /** Start, or start again. Error: `MIX_NODE_RUNNING` when it runs already. */
+  async start(): Promise<void> {
+    if (this.#node) throw new MixError('MIX_NODE_RUNNING', `${this.name} runs already.`, { kind: 'usage' })
+    const { clock, random, logger, crypto } = this.#surroundings
+    const { mixPort, httpPort, clientPort } = this.#ports
+    const listen = (port: number) => ({ host: LOOPBACK, port })
+    const node = await Node.start({
+      role: this.role,
+      clock,
+      random: random.fork(`${this.name} running`),
+      logger: logger.child({ node: this.name }),
+      metrics: this.metrics,
+      crypto,
+      keys: this.#keys,
+      announcedIp: LOOPBACK,
+      mixListen: listen(mixPort),
+      httpListen: listen(httpPort),
+      ...(this.role === 'gateway' && {
+        clientListen: listen(clientPort ?? 0),
+        databaseFile: join(this.#directory, 'gateway.sqlite'),
+      }),
+    })
+    this.#node = node
+    this.#ports = {
+      mixPort: node.mixPort,
+      httpPort: node.httpPort,
+      ...(node.clientPort !== undefined && { clientPort: node.clientPort }),
+    }
+  }
+
+  /** Stop as a killed node would, but with its mailbox flushed. Does nothing when it is stopped. */
+  async stop(): Promise<void> {
+    const node = this.#node
+    this.#node = undefined
+    await node?.stop()
+  }
+}
