@@ -1,0 +1,81 @@
+/**
+ * The cryptography that Sphinx stands on, as one interface (01-sphinx §7.4), and the choice between its three
+ * implementations: `sodium-native` where it loads, `libsodium-wasm` else, `noble` as the tests' oracle.
+ * Only the chosen one is loaded. Lengths are the caller's duty: they are fixed by the protocol, and everything from
+ * a peer is cut to length before it gets here.
+ */
+import { MixError } from '@mixwright/runtime'
+
+export type CryptoProviderName = 'sodium-native' | 'libsodium-wasm' | 'noble'
+
+export interface CryptoProvider {
+  readonly name: CryptoProviderName
+
+  /** X25519 of a raw 32-byte scalar (clamped on use) and a 32-byte point. Undefined: all-zero result, a low-order point. */
+  x25519(scalar: Uint8Array, point: Uint8Array): Uint8Array | undefined
+  /** X25519 public key of a raw 32-byte scalar. */
+  x25519Base(scalar: Uint8Array): Uint8Array
+
+  /** Ed25519 public key, 32 bytes, of a 32-byte seed. */
+  ed25519PublicKey(seed: Uint8Array): Uint8Array
+  /** Ed25519 signature, 64 bytes, with a 32-byte seed. */
+  ed25519Sign(message: Uint8Array, seed: Uint8Array): Uint8Array
+  /** Whether the signature holds; false also for wrong lengths and malformed keys. Never throws. */
+  ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean
+
+  /** HKDF-SHA256 (RFC 5869), `length` bytes, at most 8160. An empty salt is allowed. */
+  hkdfSha256(keyMaterial: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array
+  /** HMAC-SHA256, 32 bytes, with a key of at most 32 bytes. */
+  hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array
+  /** AES-128-CTR with a zero initial counter block: a new array, `data` XOR key stream. */
+  aes128Ctr(key: Uint8Array, data: Uint8Array): Uint8Array
+  /** ChaCha20 with a 32-byte key, zero nonce and counter from 0: XOR the key stream onto `data` in place. */
+  chacha20Xor(key: Uint8Array, data: Uint8Array): void
+  /** BLAKE2b in keyed mode, 32-byte digest, key of 64 bytes. */
+  blake2bKeyed(key: Uint8Array, data: Uint8Array): Uint8Array
+}
+
+/** The environment variable that forces a provider where no name is given. */
+const FORCING_VARIABLE = 'MIXWRIGHT_CRYPTO'
+
+/**
+ * Load a provider. Without a name: the one in `MIXWRIGHT_CRYPTO`, else sodium-native if it loads, else libsodium-wasm.
+ * Throws `MIX_CRYPTO_PROVIDER` when the forced name is unknown or does not load: a forced choice never falls back.
+ */
+export async function loadCryptoProvider(name?: CryptoProviderName): Promise<CryptoProvider> {
+  const environment = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env
+  const forced = name ?? (environment?.[FORCING_VARIABLE] || undefined)
+  if (forced !== undefined) {
+    try {
+      return await load(forced)
+    } catch (cause) {
+      if (cause instanceof MixError) throw cause
+      throw unavailable(`the crypto provider ${forced} does not load`, forced, cause)
+    }
+  }
+  try {
+    return await load('sodium-native')
+  } catch {
+    return await load('libsodium-wasm')
+  }
+}
+
+function load(name: string): Promise<CryptoProvider> {
+  switch (name) {
+    case 'sodium-native':
+      return import('./sodium-native.js').then((module) => module.sodiumNative())
+    case 'libsodium-wasm':
+      return import('./libsodium-wasm.js').then((module) => module.libsodiumWasm())
+    case 'noble':
+      return import('./noble.js').then((module) => module.noble())
+  }
+  throw unavailable(`there is no crypto provider ${JSON.stringify(name)}`, name)
+}
+
+function unavailable(message: string, name: string, cause?: unknown): MixError {
+  return new MixError('MIX_CRYPTO_PROVIDER', `${message}; choose sodium-native, libsodium-wasm or noble`, {
+    kind: 'usage',
+    data: { name },
+    cause,
+  })
+}
