@@ -1,4 +1,48 @@
 // mix: frames between nodes and what they carry
+
+// addresses and gateway messages
+export { decodeBase58, encodeBase58 } from './base58.js'
+export {
+  type Authentication,
+  authenticationSignedBytes,
+  provesSharedKey,
+} from './gateway/authentication.js'
+export {
+  FORWARD_SPHINX,
+  FORWARD_SPHINX_V2,
+  MAX_BINARY_BYTES,
+  type OpenedBinaryFrame,
+  openBinaryFrame,
+  PUSHED_MIX_MESSAGE,
+  sealBinaryFrame,
+} from './gateway/binary-frame.js'
+export {
+  type ClientRequest,
+  decodeLegacyAuthentication,
+  parseClientRequest,
+  parseSensitiveRequest,
+  type SensitiveRequest,
+} from './gateway/client-request.js'
+export {
+  decodeGatewayMaterial,
+  decodeHandshakeInit,
+  encodeGatewayMaterial,
+  encodeHandshakeInit,
+  HANDSHAKE_DONE,
+  type HandshakeInit,
+  handshakeSignedBytes,
+  openSignature,
+  sealSignature,
+} from './gateway/handshake.js'
+export {
+  AUTHENTICATE_V2,
+  authenticatedProtocol,
+  CURRENT_PROTOCOL,
+  handshakeProtocol,
+  registeredProtocol,
+} from './gateway/protocol-version.js'
+export { encodeServerResponse, type ServerResponse } from './gateway/server-response.js'
+export { deriveSharedKey, NONCE_BYTES, open, seal } from './gateway/shared-key.js'
 export {
   encodeFrame,
   type Frame,
@@ -25,9 +69,14 @@ export {
   type MixPacketVersion,
 } from './mix/mix-packet.js'
 export { ACK_PACKET_BYTES, encodeSurbAck, SURB_ACK_BYTES, type SurbAck, splitSurbAck } from './mix/surb-ack.js'
-
-export { decodeBase58, encodeBase58 } from './base58.js'
-
-// addresses and gateway messages
+export {
+  decodeRecipient,
+  encodeRecipient,
+  formatRecipient,
+  type PointCheck,
+  parseRecipient,
+  RECIPIENT_BYTES,
+  type Recipient,
+} from './recipient.js'
 
 // directory documents

@@ -70,6 +70,11 @@ export class OutboundConnection {
     return this.#connected
   }
 
+  /** Whether it stands in a back-off after a failed attempt. */
+  get backingOff(): boolean {
+    return this.#socket === undefined && this.#timer !== undefined
+  }
+
   /** Frames that wait, not counting those already in the socket. */
   get queued(): number {
     return this.#queue.length - this.#queueHead

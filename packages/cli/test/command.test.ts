@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { listenOn } from '@mixwright/runtime/node'
+
+const program = fileURLToPath(new URL('../../bin/mixwright.mjs', import.meta.url))
+const scratch = mkdtempSync(join(tmpdir(), 'mixwright-cli-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
+
+interface Finished {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A run of the command whose output can be awaited piece by piece. */
+class Run {
+  readonly child: ChildProcess
+  readonly finished: Promise<Finished>
+  #stdout = ''
+  #stderr = ''
+  #onOutput = () => {}
+
+  constructor(args: readonly string[], env: Record<string, string> = {}) {
+    this.child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...env } })
+    this.child.stdout?.on('data', (chunk) => {
+      this.#stdout += chunk
+      this.#onOutput()
+    })
+    this.child.stderr?.on('data', (chunk) => {
+      this.#stderr += chunk
+    })
+    this.finished = once(this.child, 'close').then(([code]) => ({ code, stdout: this.#stdout, stderr: this.#stderr }))
+  }
+
+  /** Wait until the output contains `text`; fails when the command ends before. */
+  async prints(text: string): Promise<string> {
+    const seen = new Promise<void>((resolve) => {
+      this.#onOutput = () => {
+        if (this.#stdout.includes(text)) resolve()
+      }
+      this.#onOutput()
+    })
+    const ended = await Promise.race([seen, this.finished])
+    if (ended && !ended.stdout.includes(text)) assert.fail(`ended early: ${JSON.stringify(ended)}`)
+    return this.#stdout
+  }
+
+  async interrupt(): Promise<Finished> {
+    this.child.kill('SIGINT')
+    return this.finished
+  }
+}
+
+const run = (...args: string[]) => new Run(args).finished
+
+describe('mixwright up', () => {
+  it('prints every node, the directory, lines to paste, and the warning twice', async () => {
+    const out = join(scratch, 'net.json')
+    const up = new Run(['up', '--port', '0', '--out', out])
+    const text = await up.prints('Stop with Ctrl-C')
+    const summary = JSON.parse(readFileSync(out, 'utf8'))
+    assert.equal(text.split('protects nobody').length, 3)
+    assert.ok(text.includes(summary.nymApiUrl))
+    assert.equal(summary.nodes.length, 5)
+    for (const node of summary.nodes) {
+      assert.ok(text.includes(node.identityKey))
+      assert.ok(text.includes(node.mixAddress))
+      assert.equal(node.pid, up.child.pid)
+      assert.match(node.name, /^(mix|gateway)\d$/)
+    }
+    assert.deepEqual(summary.services, { networkRequester: null, echo: null })
+    assert.equal(summary.env.NYM_API, summary.nymApiUrl)
+    assert.ok(existsSync(summary.envFile))
+    const { code } = await up.interrupt()
+    assert.equal(code, 0)
+    assert.equal(existsSync(summary.envFile), false)
+  })
+
+  it('prints one line of JSON with --json, nothing with --quiet', async () => {
+    const up = new Run(['up', '--port', '0', '--json', '--mixes', '3', '--gateways', '1'])
+    const line = await up.prints('\n')
+    assert.equal(JSON.parse(line).nodes.length, 4)
+    assert.equal((await up.interrupt()).stdout, line)
+
+    const out = join(scratch, 'quiet.json')
+    const quiet = new Run(['exec', '--quiet', '--out', out, '--', process.execPath, '-e', ''])
+    const { code, stdout } = await quiet.finished
+    assert.deepEqual([code, stdout], [0, ''])
+    assert.ok(existsSync(out))
+  })
+
+  it('reads options from the environment and a file, flags first', async () => {
+    const config = join(scratch, 'net.toml')
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(config, 'mixes = 5\ngateways = 3\nport = 0\n')
+    const up = new Run(['up', '--config', config, '--json', '--gateways', '1'], { MIXWRIGHT_MIXES: '4' })
+    const { nodes } = JSON.parse(await up.prints('\n')) as { nodes: { role: string }[] }
+    assert.equal(nodes.filter(({ role }) => role === 'mixnode').length, 4)
+    assert.equal(nodes.filter(({ role }) => role === 'gateway').length, 1)
+    await up.interrupt()
+    writeFileSync(config, 'mixs = 5\n')
+    const { code, stderr } = await run('up', '--config', config)
+    assert.equal(code, 2)
+    assert.match(stderr, /mixs/)
+  })
+
+  it('ends with one clear line and code 2 for a wrong command line', async () => {
+    for (const args of [
+      ['up', '--mixes', '2'],
+      ['up', '--mixes', 'many'],
+      ['up', '--bogus'],
+      ['bogus'],
+      ['up', '--port', '99999'],
+    ]) {
+      const { code, stderr, stdout } = await run(...args)
+      assert.equal(code, 2, args.join(' '))
+      assert.equal(stdout, '')
+      assert.notEqual(stderr.trim(), '')
+    }
+  })
+
+  it('ends with one clear line and code 1 when a port is in use, the data locked, or the disk full', async () => {
+    const server = createServer()
+    const port = await listenOn(server, { host: '127.0.0.1', port: 0 })
+    const taken = await run('up', '--port', String(port))
+    server.close()
+    assertOneLine(taken, 'MIX_PORT_IN_USE')
+
+    const data = join(scratch, 'data')
+    const first = new Run(['up', '--port', '0', '--data', data])
+    await first.prints('Stop with Ctrl-C')
+    assertOneLine(await run('up', '--port', '0', '--data', data), 'MIX_DATA_LOCKED')
+    assert.equal((await first.interrupt()).code, 0)
+
+    const file = join(scratch, 'a-file')
+    const { writeFileSync } = await import('node:fs')
+    writeFileSync(file, '')
+    assertOneLine(await run('up', '--port', '0', '--data', join(file, 'inside')), 'MIX_DATA_UNUSABLE')
+
+    // /dev/full answers every write as a full disk does.
+    if (existsSync('/dev/full')) {
+      const out = join(scratch, 'full.json')
+      symlinkSync('/dev/full', `${out}`)
+      const { code } = await run(
+        'exec',
+        '--out',
+        join(scratch, 'no-such-directory', 'net.json'),
+        '--',
+        process.execPath,
+        '-e',
+        '',
+      )
+      assert.equal(code, 1)
+    }
+  })
+
+  it('teaches with --help', async () => {
+    for (const args of [['--help'], ['up', '--help'], ['exec', '--help']]) {
+      const { code, stdout } = await run(...args)
+      assert.equal(code, 0)
+      assert.match(stdout, /Usage: mixwright/)
+    }
+  })
+})
+
+describe('mixwright exec', () => {
+  it('hands the environment on and ends with the exit code of the command', async () => {
+    const script = `
+      const net = JSON.parse(require('fs').readFileSync(process.env.MIXWRIGHT_NETWORK_FILE, 'utf8'))
+      fetch(process.env.NYM_API + '/v1/api-status/health').then((response) => {
+        console.log(JSON.stringify({ status: response.status, same: net.nymApiUrl === process.env.NYM_API, configured: process.env.CONFIGURED }))
+        process.exitCode = 7
+      })`
+    const { code, stdout } = await run('exec', '--', process.execPath, '-e', script)
+    assert.equal(code, 7)
+    assert.deepEqual(JSON.parse(stdout), { status: 200, same: true, configured: 'true' })
+  })
+
+  it('passes flags of the command through, and says when it is not found', async () => {
+    const { code, stdout } = await run('exec', process.execPath, '--version')
+    assert.equal(code, 0)
+    assert.equal(stdout.trim(), process.version)
+    const missing = await run('exec', '--', join(scratch, 'nowhere'))
+    assert.equal(missing.code, 127)
+    assert.match(missing.stderr, /not found/)
+  })
+
+  it('ends the command when it is told to end', async () => {
+    const child = new Run(['exec', '--', process.execPath, '-e', 'console.log("up"); setInterval(() => {}, 1000)'])
+    await child.prints('up')
+    child.child.kill('SIGTERM')
+    assert.equal((await child.finished).code, 128 + 15)
+  })
+})
+
+function assertOneLine({ code, stdout, stderr }: Finished, errorCode: string): void {
+  assert.equal(code, 1, stderr)
+  assert.equal(stdout, '')
+  assert.equal(stderr.trim().split('\n').length, 1, stderr)
+  assert.match(stderr, new RegExp(errorCode))
+}
