@@ -34,7 +34,10 @@ export class Ingress {
     this.#finalReceived = ingress('final_hop_packets_received', 'Packets for clients of this node')
     this.#malformed = ingress('malformed_packets_received', 'Packets that could not be peeled')
     this.#excessiveDelay = ingress('excessive_delay_packets_received', 'Packets whose delay was clamped')
-    this.#acksSent = metrics.counter('nym_node_mixnet_egress_ack_sent', 'Acks of delivered messages sent into the mix network')
+    this.#acksSent = metrics.counter(
+      'nym_node_mixnet_egress_ack_sent',
+      'Acks of delivered messages sent into the mix network',
+    )
   }
 
   /** `receivedAtMs` is monotonic; delays count from it. */

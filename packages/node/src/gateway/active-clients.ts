@@ -1,0 +1,33 @@
+/**
+ * Which clients are connected now: at most one session each (02-gateway §5.3). A newcomer has the old session asked
+ * whether it still lives; only a dead one gives way.
+ */
+
+import { keyOf } from './mailbox.js'
+import type { Session } from './session.js'
+
+export class ActiveClients {
+  readonly #sessions = new Map<string, Session>()
+
+  get size(): number {
+    return this.#sessions.size
+  }
+
+  find(identity: Uint8Array): Session | undefined {
+    return this.#sessions.get(keyOf(identity))
+  }
+
+  /** Enter `session`; a previous one of the same client is dropped. */
+  enter(identity: Uint8Array, session: Session): void {
+    const key = keyOf(identity)
+    const previous = this.#sessions.get(key)
+    this.#sessions.set(key, session)
+    if (previous !== undefined && previous !== session) previous.terminate()
+  }
+
+  /** Remove the entry, but only if it is still `session`'s: a late goodbye must not take out its successor. */
+  leave(identity: Uint8Array, session: Session): void {
+    const key = keyOf(identity)
+    if (this.#sessions.get(key) === session) this.#sessions.delete(key)
+  }
+}
