@@ -1,7 +1,8 @@
 //! The Rust side of `npm run bench:sphinx`: crate `sphinx-packet` 0.6.0 as it is, driven line by line.
 //! Reads `<operation> <iterations>` from standard input, answers with the CPU time of this thread per operation, in
 //! microseconds. Operations: `peel` (parse and process one regular packet at a forward hop, version 259),
-//! `build` (a regular packet over 4 hops, version 259) and `x25519` (one variable-base multiplication).
+//! `build` (a regular packet over 4 hops, version 259), `floor-peel` (two X25519) and `floor-build` (one base
+//! multiplication and four X25519).
 
 use sphinx_packet::header::delays::Delay;
 use sphinx_packet::packet::builder::SphinxPacketBuilder;
@@ -54,6 +55,11 @@ fn main() {
             .expect("a valid route")
     };
     let packet = build().to_bytes();
+    let agree = |times: u8| {
+        for _ in 0..times {
+            black_box(secrets[0].diffie_hellman(black_box(&PublicKey::from([9; 32]))));
+        }
+    };
 
     for line in stdin().lock().lines() {
         let line = line.expect("readable standard input");
@@ -68,8 +74,12 @@ fn main() {
             "build" => measured(iterations, || {
                 black_box(build());
             }),
-            "x25519" => measured(iterations, || {
-                black_box(secrets[0].diffie_hellman(black_box(&PublicKey::from([9; 32]))));
+            "floor-peel" => measured(iterations, || {
+                agree(2);
+            }),
+            "floor-build" => measured(iterations, || {
+                black_box(PublicKey::from(black_box(&secrets[0])));
+                agree(HOPS);
             }),
             _ => break,
         };

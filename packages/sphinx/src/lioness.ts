@@ -26,8 +26,9 @@ export function lionessDecrypt(crypto: CryptoProvider, key: Uint8Array, block: U
   applyStream(crypto, key.subarray(0, 32), left, right)
 }
 
-/** Every call is synchronous and fills all 32 bytes before it reads them, so one scratch key serves all. */
+/** Every call is synchronous and fills all 32 bytes before it reads them, so these serve all calls. */
 const streamKey = new Uint8Array(LEFT_BYTES)
+const digest = new Uint8Array(LEFT_BYTES)
 
 /** R ^= S(L ^ K) */
 function applyStream(crypto: CryptoProvider, key: Uint8Array, left: Uint8Array, right: Uint8Array): void {
@@ -37,6 +38,6 @@ function applyStream(crypto: CryptoProvider, key: Uint8Array, left: Uint8Array, 
 
 /** L ^= H(K, R) */
 function applyHash(crypto: CryptoProvider, key: Uint8Array, left: Uint8Array, right: Uint8Array): void {
-  const digest = crypto.blake2bKeyed(key, right)
+  crypto.blake2bKeyed(key, right, digest)
   for (let i = 0; i < LEFT_BYTES; i++) left[i]! ^= digest[i]!
 }

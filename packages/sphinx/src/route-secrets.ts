@@ -5,7 +5,7 @@
  */
 import { MixError } from '@mixwright/runtime'
 import type { CryptoProvider } from './crypto/provider.js'
-import { expandHopKeys, type HopKeys } from './keys.js'
+import { expandHopKeys, FORWARD_KEYS_BYTES, type HopKeys, LAST_KEYS_BYTES } from './keys.js'
 
 /** Order of the prime-order subgroup of Curve25519: 2^252 + 27742317777372353535851937790883648493. */
 const ORDER = 0x1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3edn
@@ -22,40 +22,45 @@ export function routeKeys(
   publicKeys: readonly Uint8Array[],
 ): HopKeys[] {
   const keys: HopKeys[] = []
+  const last = publicKeys.length - 1
   let product = clampedScalar(initialSecret) % ORDER
-  for (let hop = 0; hop < publicKeys.length; hop++) {
+  for (let hop = 0; hop <= last; hop++) {
     const scalar = clampedRepresentative(product)
     // No representative: one chance in 2^124. The definition still gives the answer.
-    const hopKeys =
+    const sharedSecret =
       scalar === undefined
-        ? chainedHopKeys(crypto, initialSecret, keys, publicKeys[hop]!)
-        : expandHopKeys(crypto, multiply(crypto, scalar, publicKeys[hop]!))
+        ? chainedSecret(crypto, initialSecret, keys, publicKeys[hop]!)
+        : multiply(crypto, scalar, publicKeys[hop]!)
+    const hopKeys = expandHopKeys(crypto, sharedSecret, hop === last ? LAST_KEYS_BYTES : FORWARD_KEYS_BYTES)
     keys.push(hopKeys)
-    product = (product * clampedScalar(hopKeys.blinding)) % ORDER
+    if (hop < last) product = (product * clampedScalar(hopKeys.blinding)) % ORDER
   }
   return keys
 }
 
-/** The same as `routeKeys`, by the definition: 1 + 2 + … + n multiplications. */
-export function routeKeysByChain(
+/** The shared secrets of a route by the definition: 1 + 2 + … + n multiplications. */
+export function sharedSecretsByChain(
   crypto: CryptoProvider,
   initialSecret: Uint8Array,
   publicKeys: readonly Uint8Array[],
-): HopKeys[] {
+): Uint8Array[] {
   const keys: HopKeys[] = []
-  for (const publicKey of publicKeys) keys.push(chainedHopKeys(crypto, initialSecret, keys, publicKey))
-  return keys
+  return publicKeys.map((publicKey) => {
+    const sharedSecret = chainedSecret(crypto, initialSecret, keys, publicKey)
+    keys.push(expandHopKeys(crypto, sharedSecret))
+    return sharedSecret
+  })
 }
 
-function chainedHopKeys(
+function chainedSecret(
   crypto: CryptoProvider,
   initialSecret: Uint8Array,
   before: readonly HopKeys[],
   publicKey: Uint8Array,
-): HopKeys {
+): Uint8Array {
   let point = multiply(crypto, initialSecret, publicKey)
   for (const { blinding } of before) point = multiply(crypto, blinding, point)
-  return expandHopKeys(crypto, point)
+  return point
 }
 
 function multiply(crypto: CryptoProvider, scalar: Uint8Array, point: Uint8Array): Uint8Array {

@@ -15,7 +15,7 @@ import {
 } from './constants.js'
 import type { CryptoProvider } from './crypto/provider.js'
 import { buildHeader, type HeaderOptions } from './header.js'
-import { payloadKeyFromSeed, payloadSeed } from './keys.js'
+import { payloadSeed } from './keys.js'
 import { decodeNodeAddress, type NodeAddress } from './node-address.js'
 import { type PayloadLength, payloadLength, sealPayload } from './payload.js'
 
@@ -87,7 +87,7 @@ export function useSurb(
     throw new MixError('MIX_SPHINX_ROUTE', 'the first hop of the SURB is no node address', { kind: 'usage' })
   const packet = new Uint8Array(HEADER_BYTES + payloadLength(options))
   packet.set(surb.header)
-  const keys = surb.form === 'full-keys' ? surb.keys : surb.keys.map((seed) => payloadKeyFromSeed(crypto, seed))
+  const keys = surb.form === 'full-keys' ? surb.keys : surb.keys.map((seed) => crypto.payloadKey(seed))
   sealPayload(crypto, packet.subarray(HEADER_BYTES), options.message, keys)
   return { nextHop: nextHop.address, packet }
 }

@@ -14,9 +14,9 @@ import {
   surbToBytes,
   useSurb,
 } from '../src/index.js'
-import { expandHopKeys, payloadKeyFromSeed } from '../src/keys.js'
+import { expandHopKeys } from '../src/keys.js'
 import { lionessDecrypt, lionessEncrypt } from '../src/lioness.js'
-import { routeKeys, routeKeysByChain } from '../src/route-secrets.js'
+import { routeKeys, sharedSecretsByChain } from '../src/route-secrets.js'
 import {
   type KeyCase,
   type LionessCase,
@@ -102,10 +102,10 @@ for (const crypto of await providers()) {
         assert.equal(toHex(hop.blinding), vector.expanded.blinding_factor_raw)
         assert.equal(toHex(hop.replayTag), vector.expanded.replay_tag)
         const seed = fromHex(vector.expanded.payload_key_seed!)
-        assert.equal(toHex(payloadKeyFromSeed(crypto, seed)), vector.expanded.payload_key_from_seed)
+        assert.equal(toHex(crypto.payloadKey(seed)), vector.expanded.payload_key_from_seed)
         assert.equal(toHex(crypto.x25519(hop.blinding, fromHex(vector.alpha))!), vector.next_alpha_x25519)
         const [derived] = routeKeys(crypto, fromHex(vector.x), [fromHex(vector.node_public)])
-        assert.equal(toHex(derived!.expanded), vector.expanded_288)
+        assert.ok(vector.expanded_288.startsWith(toHex(derived!.expanded)))
       })
 
     for (const vector of lioness)
@@ -138,10 +138,11 @@ for (const crypto of await providers()) {
       it(`${vector.name}: one multiplication per hop gives the chain's keys`, () => {
         const publicKeys = vector.hops.map((hop) => fromHex(hop.node_public))
         const secret = fromHex(vector.initial_secret)
-        const expected = routeKeysByChain(crypto, secret, publicKeys)
-        assert.deepEqual(routeKeys(crypto, secret, publicKeys), expected)
-        expected.forEach((hop, i) => {
-          assert.equal(toHex(hop.mac), vector.hops[i]!.expanded.header_mac_key)
+        const short = routeKeys(crypto, secret, publicKeys)
+        sharedSecretsByChain(crypto, secret, publicKeys).forEach((shared, i) => {
+          assert.equal(toHex(shared), vector.hops[i]!.shared_secret)
+          const { expanded } = short[i]!
+          assert.deepEqual(expanded, expandHopKeys(crypto, shared).expanded.subarray(0, expanded.length))
         })
       })
     }

@@ -6,6 +6,7 @@
  */
 import { MixError } from '@mixwright/runtime'
 import { ctr } from '@noble/ciphers/aes.js'
+import { HOP_KEYS, type KdfLabel, PAYLOAD_KEY } from './kdf-labels.js'
 import { requireLength } from './length.js'
 import type { CryptoProvider } from './provider.js'
 
@@ -98,17 +99,12 @@ class LibsodiumWasm implements CryptoProvider {
     return this.#sodium.crypto_sign_verify_detached(signature, message, publicKey)
   }
 
-  hkdfSha256(keyMaterial: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array {
-    const at = this.#data
-    const out = at + salt.length + keyMaterial.length + info.length
-    this.#room(out - at + length)
-    this.#put(salt, at)
-    this.#put(keyMaterial, at + salt.length)
-    this.#put(info, at + salt.length + keyMaterial.length)
-    const module = this.#module
-    module._crypto_kdf_hkdf_sha256_extract(this.#a, at, salt.length, at + salt.length, keyMaterial.length)
-    module._crypto_kdf_hkdf_sha256_expand(out, length, out - info.length, info.length, this.#a)
-    return this.#take(out, length)
+  hopKeys(sharedSecret: Uint8Array, length: number): Uint8Array {
+    return this.#derive(sharedSecret, HOP_KEYS, length)
+  }
+
+  payloadKey(seed: Uint8Array): Uint8Array {
+    return this.#derive(seed, PAYLOAD_KEY, PAYLOAD_KEY.outputBytes)
   }
 
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
@@ -133,12 +129,23 @@ class LibsodiumWasm implements CryptoProvider {
     data.set(this.#module.HEAPU8.subarray(this.#data, this.#data + data.length))
   }
 
-  blake2bKeyed(key: Uint8Array, data: Uint8Array): Uint8Array {
+  blake2bKeyed(key: Uint8Array, data: Uint8Array, out: Uint8Array): void {
     this.#room(data.length)
     this.#put(key, this.#b)
     this.#put(data, this.#data)
     this.#module._crypto_generichash(this.#a, 32, this.#data, data.length, 0, this.#b, key.length)
-    return this.#take(this.#a, 32)
+    out.set(this.#module.HEAPU8.subarray(this.#a, this.#a + 32))
+  }
+
+  #derive(keyMaterial: Uint8Array, { salt, info }: KdfLabel, length: number): Uint8Array {
+    const at = this.#data
+    const out = at + salt.length + keyMaterial.length + info.length
+    this.#put(salt, at)
+    this.#put(keyMaterial, at + salt.length)
+    this.#put(info, out - info.length)
+    this.#module._crypto_kdf_hkdf_sha256_extract(this.#a, at, salt.length, at + salt.length, keyMaterial.length)
+    this.#module._crypto_kdf_hkdf_sha256_expand(out, length, out - info.length, info.length, this.#a)
+    return this.#take(out, length)
   }
 
   #put(bytes: Uint8Array, at: Word): void {

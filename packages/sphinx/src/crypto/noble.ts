@@ -6,6 +6,7 @@ import { blake2b } from '@noble/hashes/blake2.js'
 import { hkdf } from '@noble/hashes/hkdf.js'
 import { hmac } from '@noble/hashes/hmac.js'
 import { sha256 } from '@noble/hashes/sha2.js'
+import { HOP_KEYS, type KdfLabel, PAYLOAD_KEY } from './kdf-labels.js'
 import { requireLength } from './length.js'
 import type { CryptoProvider } from './provider.js'
 
@@ -43,10 +44,15 @@ export function noble(): CryptoProvider {
         return false
       }
     },
-    hkdfSha256: (keyMaterial, salt, info, length) => hkdf(sha256, keyMaterial, salt, info, length),
+    hopKeys: (sharedSecret, length) => derive(sharedSecret, HOP_KEYS, length),
+    payloadKey: (seed) => derive(seed, PAYLOAD_KEY, PAYLOAD_KEY.outputBytes),
     hmacSha256: (key, message) => hmac(sha256, key, message),
     aes128Ctr: (key, data) => ctr(key, ZERO_COUNTER).encrypt(data),
     chacha20Xor: (key, data) => data.set(chacha20orig(key, ZERO_NONCE, data)),
-    blake2bKeyed: (key, data) => blake2b(data, { key, dkLen: 32 }),
+    blake2bKeyed: (key, data, out) => out.set(blake2b(data, { key, dkLen: 32 })),
   }
+}
+
+function derive(keyMaterial: Uint8Array, { salt, info }: KdfLabel, length: number): Uint8Array {
+  return hkdf(sha256, keyMaterial, salt, info, length)
 }

@@ -23,16 +23,18 @@ export interface CryptoProvider {
   /** Whether the signature holds; false also for wrong lengths and malformed keys. Never throws. */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean
 
-  /** HKDF-SHA256 (RFC 5869), `length` bytes, at most 8160. An empty salt is allowed. */
-  hkdfSha256(keyMaterial: Uint8Array, salt: Uint8Array, info: Uint8Array, length: number): Uint8Array
-  /** HMAC-SHA256, 32 bytes, with a key of at most 32 bytes. */
+  /** The first `length` of the 288 bytes of hop keys of a 32-byte shared secret (HKDF-SHA256, §4.2). */
+  hopKeys(sharedSecret: Uint8Array, length: number): Uint8Array
+  /** Sphinx's payload key, 192 bytes, of a 16-byte seed (HKDF-SHA256, §4.3). */
+  payloadKey(seed: Uint8Array): Uint8Array
+  /** HMAC-SHA256, 32 bytes, with a key of at most 32 bytes over a message of at most 1912. */
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array
   /** AES-128-CTR with a zero initial counter block: a new array, `data` XOR key stream. */
   aes128Ctr(key: Uint8Array, data: Uint8Array): Uint8Array
   /** ChaCha20 with a 32-byte key, zero nonce and counter from 0: XOR the key stream onto `data` in place. */
   chacha20Xor(key: Uint8Array, data: Uint8Array): void
-  /** BLAKE2b in keyed mode, 32-byte digest, key of 64 bytes. */
-  blake2bKeyed(key: Uint8Array, data: Uint8Array): Uint8Array
+  /** BLAKE2b in keyed mode, key of 64 bytes; the 32-byte digest is written to `out`. */
+  blake2bKeyed(key: Uint8Array, data: Uint8Array, out: Uint8Array): void
 }
 
 /** The environment variable that forces a provider where no name is given. */

@@ -1,9 +1,10 @@
 /**
  * The crypto provider on sodium-native, the fastest: libsodium compiled to machine code for curves, ChaCha20 and
- * BLAKE2b; what libsodium has not comes from node:crypto. Node.js only, the one file of this package that is.
+ * BLAKE2b, our WebAssembly module for HMAC and HKDF, node:crypto for AES. Node.js only, the one file of this package that is.
  */
-import { createCipheriv, createHmac, hkdfSync } from 'node:crypto'
+import { createCipheriv } from 'node:crypto'
 import { createRequire } from 'node:module'
+import { KdfSha256 } from './kdf-sha256.js'
 import { requireLength } from './length.js'
 import type { CryptoProvider } from './provider.js'
 
@@ -24,6 +25,7 @@ const ZERO_NONCE = new Uint8Array(8)
 /** Throws where sodium-native has no binary for this machine or is not installed. */
 export function sodiumNative(): CryptoProvider {
   const sodium = createRequire(import.meta.url)('sodium-native') as SodiumNative
+  const kdf = new KdfSha256()
 
   const keyPair = (seed: Uint8Array) => {
     requireLength(seed, 32)
@@ -64,15 +66,11 @@ export function sodiumNative(): CryptoProvider {
       if (signature.length !== 64 || publicKey.length !== 32) return false
       return sodium.crypto_sign_verify_detached(signature, message, publicKey)
     },
-    hkdfSha256: (keyMaterial, salt, info, length) =>
-      new Uint8Array(hkdfSync('sha256', keyMaterial, salt, info, length)),
-    hmacSha256: (key, message) => createHmac('sha256', key).update(message).digest(),
+    hopKeys: (sharedSecret, length) => kdf.hopKeys(sharedSecret, length),
+    payloadKey: (seed) => kdf.payloadKey(seed),
+    hmacSha256: (key, message) => kdf.hmac(key, message),
     aes128Ctr: (key, data) => createCipheriv('aes-128-ctr', key, ZERO_COUNTER).update(data),
     chacha20Xor: (key, data) => sodium.crypto_stream_chacha20_xor(data, data, ZERO_NONCE, key),
-    blake2bKeyed(key, data) {
-      const out = new Uint8Array(32)
-      sodium.crypto_generichash(out, data, key)
-      return out
-    },
+    blake2bKeyed: (key, data, out) => sodium.crypto_generichash(out, data, key),
   }
 }
