@@ -1,0 +1,204 @@
+/**
+ * The rules of the house that a machine can hold: clock and randomness are handed in, errors are in the table, imports
+ * point one way, nobody reaches around a package's exports, and no file names a package registry. Every rule is first
+ * shown a breach that it must find.
+ */
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { dirname, join, relative, sep } from 'node:path'
+import { describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
+
+/** The packages in their order: each imports only from those before it. */
+const ORDER = ['runtime', 'sphinx', 'wire', 'node', 'directory', 'localnet', 'cli']
+
+interface SourceFile {
+  /** Relative to the root, with forward slashes. */
+  readonly path: string
+  readonly text: string
+}
+
+interface Manifest {
+  readonly exports?: Readonly<Record<string, Readonly<Record<string, string>>>>
+  readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+}
+
+const GENERATED = new Set(['node_modules', 'dist', 'target', 'coverage', '.git', '.mixwright'])
+
+function filesUnder(directory: string): SourceFile[] {
+  if (!existsSync(directory)) return []
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(directory, entry.name)
+    if (entry.isDirectory()) return GENERATED.has(entry.name) ? [] : filesUnder(path)
+    return entry.isFile() ? [{ path: relative(ROOT, path).split(sep).join('/'), text: readFileSync(path, 'utf8') }] : []
+  })
+}
+
+const packages = readdirSync(join(ROOT, 'packages'))
+const manifest = (name: string): Manifest =>
+  JSON.parse(readFileSync(join(ROOT, 'packages', name, 'package.json'), 'utf8'))
+const sourcesOf = (name: string, room: 'src' | 'test' = 'src') =>
+  filesUnder(join(ROOT, 'packages', name, room)).filter(({ path }) => path.endsWith('.ts'))
+
+/** The text without comments. A `//` inside a text literal such as a URL is left alone. */
+function code(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[\s;{}(,])\/\/.*$/gm, '$1')
+}
+
+const GLOBALS =
+  /\b(?:Date\.now|performance\.now|Math\.random|process\.hrtime|AbortSignal\.timeout)\b|\b(?:setTimeout|setInterval|randomBytes|randomUUID|randomInt|getRandomValues)\s*\(|\bnew Date\(\)|['"](?:node:)?timers(?:\/promises)?['"]/g
+
+function globalTimeOrRandomness({ path, text }: SourceFile): string[] {
+  return [...code(text).matchAll(GLOBALS)].map(([found]) => `${path}: ${found}`)
+}
+
+/** Module names that a file imports or re-exports, also dynamically. */
+function imports(text: string): string[] {
+  return [...code(text).matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, name]) => name!)
+}
+
+function wrongImports({ path, text }: SourceFile): string[] {
+  const own = path.split('/')[1]!
+  const { dependencies = {}, optionalDependencies = {} } = manifest(own)
+  const declared = new Set([...Object.keys(dependencies), ...Object.keys(optionalDependencies)])
+  return imports(text).flatMap((name) => {
+    const complaint = (what: string) => [`${path}: ${what} ${name}`]
+    if (name.startsWith('.')) {
+      const target = relative(join(ROOT, 'packages', own), join(ROOT, dirname(path), name))
+      return target.startsWith('..') ? complaint('leaves its package for') : []
+    }
+    if (name.startsWith('node:')) return []
+    if (builtinModules.includes(name)) return complaint('lacks node: before')
+    const packageName = name
+      .split('/')
+      .slice(0, name.startsWith('@') ? 2 : 1)
+      .join('/')
+    if (!declared.has(packageName)) return complaint('does not declare')
+    const [, room] = /^@mixwright\/([^/]+)/.exec(name) ?? []
+    if (room === undefined) return []
+    if (ORDER.indexOf(room) >= ORDER.indexOf(own)) return complaint('may not use the later')
+    const entry = `.${name.slice(packageName.length)}`
+    return manifest(room).exports?.[entry] === undefined ? complaint('reaches around the exports for') : []
+  })
+}
+
+/** Error codes as text literals. */
+function codesIn(text: string): string[] {
+  return [...code(text).matchAll(/['"`](MIX_[A-Z0-9_]*[A-Z0-9])['"`]/g)].map(([, found]) => found!)
+}
+
+/** Error codes of the first column of a table. */
+function codesOfTable(markdown: string): string[] {
+  return [...markdown.matchAll(/^\|\s*`(MIX_[A-Z0-9_]+)`\s*\|/gm)].map(([, found]) => found!)
+}
+
+// Put together here, so that this file does not name one itself.
+const REGISTRIES = new RegExp(
+  ['npmjs', 'yarnpkg', 'jsr', 'npmmirror'].map((host) => `https?://[^\\s"'<>)]*${host}`).join('|') +
+    '|https?://[^\\s"\'<>)/]*registry|npm\\.pkg\\.github',
+  'gi',
+)
+
+function registriesIn({ path, text }: SourceFile): string[] {
+  return [...text.matchAll(REGISTRIES)].map(([found]) => `${path}: ${found}`)
+}
+
+describe('the rules find what they are for', () => {
+  const file = (text: string, path = 'packages/wire/src/x.ts') => ({ path, text })
+
+  it('global time and randomness', () => {
+    const breaches = ['Date.now()', 'performance.now()', 'setTimeout(f, 1)', 'x.setInterval (f)', 'Math.random()']
+    breaches.push('randomBytes(3)', 'crypto.getRandomValues(a)', 'new Date()', "import { x } from 'node:timers'")
+    for (const text of breaches)
+      assert.equal(globalTimeOrRandomness(file(`const url = 'http://x' + ${text}`)).length, 1)
+    const fine =
+      "clock.now()\n// Date.now() is not for us\n/* setTimeout(f) */\nnew Date(ms)\nclock.setTimer(1, 'random')"
+    assert.deepEqual(globalTimeOrRandomness(file(fine)), [])
+  })
+
+  it('imports', () => {
+    const breaches = [
+      '@mixwright/wire',
+      '@mixwright/node',
+      '@mixwright/runtime/src/clock.js',
+      '../../runtime/src/clock.js',
+    ]
+    breaches.push('left-pad', 'fs', 'ws')
+    for (const name of breaches) {
+      assert.equal(wrongImports(file(`import { x } from '${name}'`)).length, 1, name)
+      assert.equal(wrongImports(file(`const x = await import('${name}')`)).length, 1, name)
+      assert.equal(wrongImports(file(`export * from '${name}'`)).length, 1, name)
+    }
+    for (const name of ['node:fs', '@mixwright/runtime', '@mixwright/runtime/node', './y.js', '../src/y.js'])
+      assert.deepEqual(wrongImports(file(`import '${name}'`)), [])
+  })
+
+  it('error codes', () => {
+    assert.deepEqual(codesIn("new MixError('MIX_A_1', `MIX_B`) // 'MIX_C'\n{ MIX_DENOM: 'unym' }"), [
+      'MIX_A_1',
+      'MIX_B',
+    ])
+    assert.deepEqual(codesOfTable('| `MIX_A` | usage |\nsee `MIX_B`\n|`MIX_C`| x |'), ['MIX_A', 'MIX_C'])
+  })
+
+  it('registries', () => {
+    for (const host of ['registry.example.org/x', 'www.npm' + 'js.com/package/x', 'registry.npm' + 'js.org'])
+      assert.equal(registriesIn(file(`"resolved": "https://${host}"`)).length, 1, host)
+    assert.deepEqual(registriesIn(file('https://example.org/docs, the registry, http://127.0.0.1:1/registry')), [])
+  })
+})
+
+describe('the house', () => {
+  it('has the packages of the order, and no other', () => {
+    assert.deepEqual([...packages].sort(), [...ORDER].sort())
+  })
+
+  it('hands clock and randomness in: nobody but runtime asks the machine', () => {
+    const sources = packages.filter((name) => name !== 'runtime').flatMap((name) => sourcesOf(name))
+    assert.ok(sources.length > 50, 'the sources were not found')
+    assert.deepEqual(sources.flatMap(globalTimeOrRandomness), [])
+  })
+
+  it('imports only from packages before, through their exports, and only what it declares', () => {
+    assert.deepEqual(packages.flatMap((name) => sourcesOf(name)).flatMap(wrongImports), [])
+  })
+
+  it('exports only what is built from src, and every export is there', () => {
+    for (const name of packages.filter((name) => name !== 'cli')) {
+      const entries = Object.entries(manifest(name).exports ?? {})
+      assert.ok(entries.length > 0, `${name} exports nothing`)
+      for (const [entry, targets] of entries) {
+        for (const target of Object.values(targets)) {
+          assert.match(target, /^\.\/dist\/src\/[^*]+\.(js|d\.ts)$/, `${name} ${entry}`)
+          assert.ok(existsSync(join(ROOT, 'packages', name, target)), `${name} ${entry}: ${target} is missing`)
+        }
+      }
+    }
+  })
+
+  it('lists every error code in docs/errors.md, once, and no other', () => {
+    const inCode = new Set(packages.flatMap((name) => sourcesOf(name)).flatMap(({ text }) => codesIn(text)))
+    const inTable = codesOfTable(readFileSync(join(ROOT, 'docs', 'errors.md'), 'utf8'))
+    assert.deepEqual([...inTable].sort(), [...inCode].sort())
+  })
+
+  it('names no package registry in any file', () => {
+    const files = filesUnder(ROOT)
+    assert.ok(files.some(({ path }) => path === 'package-lock.json'))
+    assert.deepEqual(files.flatMap(registriesIn), [])
+  })
+
+  it('opens every source file with what it is', () => {
+    const silent = packages
+      .flatMap((name) => sourcesOf(name))
+      .filter(({ path, text }) => !path.endsWith('/index.ts') && !/^(#!.*\n)?(\/\*\*|\/\/)/.test(text))
+    assert.deepEqual(
+      silent.map(({ path }) => path),
+      [],
+    )
+  })
+})
