@@ -6,8 +6,9 @@ import { type Clock, type Logger, type MemoryMetrics, MixError, type Random } fr
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58, type FrameVersion, type MixPacket } from '@mixwright/wire'
-import type { Gateway } from './gateway/gateway.js'
-import type { NodeApi } from './http/node-api.js'
+import { Gateway } from './gateway/gateway.js'
+import { NodeApi } from './http/node-api.js'
+import { describeNode } from './http/node-description.js'
 import { Egress } from './mix/egress.js'
 import { Forwarder } from './mix/forwarder.js'
 import { Ingress } from './mix/ingress.js'
@@ -104,4 +105,40 @@ interface Parts {
   readonly gateway: Gateway | undefined
   readonly listener: MixListener
   readonly api: NodeApi
+}
+
+/** Port that mix nodes name for a websocket they do not have: a directory asks every node for one (05-mixnode §12). */
+const NOMINAL_CLIENT_PORT = 9000
+
+function startApi(options: NodeOptions, mixPort: number, clientPort: number | undefined): Promise<NodeApi> {
+  const { clock, metrics, crypto, keys, role, announcedIp } = options
+  const description = describeNode(crypto, {
+    role,
+    identityKey: keys.identityKey,
+    identitySeed: keys.identitySeed,
+    sphinxKey: keys.sphinx,
+    announcedIp,
+    mixPort,
+    websocketPort: clientPort ?? NOMINAL_CLIENT_PORT,
+  })
+  return NodeApi.start({ clock, metrics, listen: options.httpListen, describe: () => description })
+}
+
+function openGateway(options: NodeOptions, forward: (mixPacket: MixPacket) => void): Promise<Gateway> {
+  const { clock, random, logger, metrics, crypto, keys, clientListen, databaseFile } = options
+  if (clientListen === undefined || databaseFile === undefined) {
+    throw new MixError('MIX_OPTIONS', 'A gateway needs a client address and a database file.', { kind: 'usage' })
+  }
+  const { identitySeed } = keys
+  return Gateway.open({
+    clock,
+    random,
+    logger,
+    metrics,
+    crypto,
+    identitySeed,
+    listen: clientListen,
+    databaseFile,
+    forward,
+  })
 }

@@ -2,6 +2,27 @@
 
 // addresses and gateway messages
 export { decodeBase58, encodeBase58 } from './base58.js'
+// directory documents
+export * from './directory/documents.js'
+export {
+  type HostInformation,
+  hostInformationText,
+  legacyTexts,
+  parseHostInformation,
+  type SignedHostInformation,
+  signedHostInformationSchema,
+  signHostInformation,
+  verifyHostInformation,
+} from './directory/host-information.js'
+export {
+  type KeyRotationState,
+  nextRotationStart,
+  rotationIdAt,
+  rotationStart,
+} from './directory/key-rotation-state.js'
+export { formatPerformance, performancePercent } from './directory/performance.js'
+export { fromBincode, fromJson, type Schema, toBincode } from './directory/schema.js'
+export { formatHumanTime, formatRfc3339, parseHumanTime, parseRfc3339 } from './directory/timestamp.js'
 export {
   type Authentication,
   authenticationSignedBytes,
@@ -78,5 +99,3 @@ export {
   RECIPIENT_BYTES,
   type Recipient,
 } from './recipient.js'
-
-// directory documents
