@@ -1,0 +1,178 @@
+/**
+ * Reading a node over its own HTTP API and deciding whether to believe it (03-directory §8.1). Bounded in time and size:
+ * a node is a stranger. What comes out is whole and checked, or a reason.
+ */
+import { request } from 'node:http'
+import { type Clock, MixError } from '@mixwright/runtime'
+import type { CryptoProvider } from '@mixwright/sphinx'
+import {
+  type AuxiliaryDetails,
+  auxiliaryDetailsSchema,
+  type BuildInformation,
+  buildInformationSchema,
+  fromJson,
+  type HostInformation,
+  parseHostInformation,
+  verifyHostInformation,
+  type Websockets,
+  websocketsSchema,
+} from '@mixwright/wire'
+import { z } from 'zod'
+
+/** Whole answer of one route, bytes. */
+const MAX_BODY_BYTES = 65_536
+/** One route, from the connection to the last byte, milliseconds. */
+const REQUEST_MS = 5_000
+
+/** A node to be read. */
+export interface NodeEntry {
+  /** Unique and stable; from 1. */
+  readonly nodeId: number
+  readonly host: string
+  readonly httpPort: number
+  /** Base58 Ed25519 key that the node must show. @default any */
+  readonly identityKey?: string
+}
+
+const rolesSchema = z.object({
+  mixnode_enabled: z.boolean(),
+  gateway_enabled: z.boolean(),
+  network_requester_enabled: z.boolean(),
+  ip_packet_router_enabled: z.boolean(),
+})
+
+/** What a node said, checked. */
+export interface NodeReading {
+  readonly readAtMs: number
+  readonly hostInformation: HostInformation
+  readonly roles: z.infer<typeof rolesSchema>
+  readonly buildInformation: BuildInformation
+  readonly websockets: Websockets
+  readonly auxiliaryDetails: AuxiliaryDetails
+}
+
+export interface NodeReaderOptions {
+  readonly clock: Clock
+  readonly crypto: CryptoProvider
+  /** Whether nodes may announce loopback, multicast and unspecified addresses. */
+  readonly allowLocalAddresses: boolean
+}
+
+const NO_AUXILIARY_DETAILS: AuxiliaryDetails = {
+  location: null,
+  announce_ports: { verloc_port: null, mix_port: null },
+  accepted_operator_terms_and_conditions: false,
+}
+
+/**
+ * Read and verify one node. Error: `MIX_NODE_REFUSED` with the reason, `retry` when it was only unreachable.
+ */
+export async function readNode(
+  entry: NodeEntry,
+  { clock, crypto, allowLocalAddresses }: NodeReaderOptions,
+): Promise<NodeReading> {
+  const get = (path: string) => getJson(clock, entry, `/api/v1${path}`)
+  const required = async <T>(path: string, parse: (value: unknown) => T): Promise<T> => {
+    const answer = await get(path)
+    if (answer.status !== 200) throw refusal(entry, `${path} answers ${answer.status}`, answer.status >= 500)
+    try {
+      return parse(answer.body)
+    } catch {
+      throw refusal(entry, `${path} is malformed`)
+    }
+  }
+  const [, signed, roles, buildInformation, websockets, auxiliary] = await Promise.all([
+    required('/health', (body) => z.object({ status: z.literal('up') }).parse(body)),
+    required('/host-information', parseHostInformation),
+    required('/roles', (body) => rolesSchema.parse(body)),
+    required('/build-information', (body) => fromJson(buildInformationSchema, body)),
+    required('/gateway/client-interfaces/mixnet-websockets', (body) => fromJson(websocketsSchema, body)),
+    get('/auxiliary-details'),
+  ])
+  const { data } = signed
+  if (entry.identityKey !== undefined && data.keys.ed25519_identity !== entry.identityKey) {
+    throw refusal(entry, `it shows the identity ${data.keys.ed25519_identity} instead of ${entry.identityKey}`)
+  }
+  if (!verifyHostInformation(crypto, signed)) throw refusal(entry, 'the signature of its host information is invalid')
+  if (data.ip_address.length === 0) throw refusal(entry, 'it announces no address')
+  const local = data.ip_address.find((ip) => !allowLocalAddresses && isLocal(ip))
+  if (local !== undefined) throw refusal(entry, `it announces ${local}, which nobody else can reach`)
+  return {
+    readAtMs: clock.now(),
+    hostInformation: data,
+    roles,
+    buildInformation,
+    websockets,
+    auxiliaryDetails: readAuxiliary(auxiliary),
+  }
+}
+
+/** Optional for a node: defaults stand in for what is absent or unreadable. */
+function readAuxiliary({ status, body }: HttpAnswer): AuxiliaryDetails {
+  if (status !== 200) return NO_AUXILIARY_DETAILS
+  try {
+    return fromJson(auxiliaryDetailsSchema, body)
+  } catch {
+    return NO_AUXILIARY_DETAILS
+  }
+}
+
+/** Unspecified, loopback or multicast: what no other host can send to. */
+function isLocal(ip: string): boolean {
+  return ip === '::' || ip === '::1' || ip === '0.0.0.0' || /^(127|22[4-9]|23\d)\./.test(ip) || /^ff/.test(ip)
+}
+
+interface HttpAnswer {
+  readonly status: number
+  /** Parsed JSON; undefined when it is none. */
+  readonly body: unknown
+}
+
+function getJson(clock: Clock, entry: NodeEntry, path: string): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({
+      host: entry.host,
+      port: entry.httpPort,
+      path,
+      agent: false,
+      headers: { accept: 'application/json' },
+    })
+    const timer = clock.setTimer(
+      REQUEST_MS,
+      () => outgoing.destroy(new Error(`no answer within ${REQUEST_MS / 1000} seconds`)),
+      { background: true },
+    )
+    const fail = (why: string) => {
+      timer.cancel()
+      reject(refusal(entry, `${path}: ${why}`, true))
+    }
+    outgoing.once('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message))
+    outgoing.once('response', (response) => {
+      const chunks: Buffer[] = []
+      let length = 0
+      response.on('data', (chunk: Buffer) => {
+        length += chunk.length
+        if (length > MAX_BODY_BYTES) outgoing.destroy(new Error(`more than ${MAX_BODY_BYTES} bytes`))
+        else chunks.push(chunk)
+      })
+      response.once('error', (error) => fail(error.message))
+      response.once('end', () => {
+        timer.cancel()
+        let body: unknown
+        try {
+          body = JSON.parse(Buffer.concat(chunks).toString('utf8'))
+        } catch {
+          body = undefined
+        }
+        resolve({ status: response.statusCode ?? 0, body })
+      })
+    })
+    outgoing.end()
+  })
+}
+
+function refusal(entry: NodeEntry, reason: string, retry = false): MixError {
+  const { host, httpPort } = entry
+  const message = `The node at ${host}:${httpPort} is refused: ${reason}.`
+  return new MixError('MIX_NODE_REFUSED', message, { kind: 'peer', retry, data: { host, httpPort, reason } })
+}
