@@ -4,7 +4,7 @@
  */
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
-import { type Clock, type Logger, type Metrics, MixError, type Random, type Timer } from '@mixwright/runtime'
+import { type Clock, type Logger, type MemoryMetrics, MixError, type Random, type Timer } from '@mixwright/runtime'
 import { type ListenAddress, listenOn } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { checkSchedule, type EpochSchedule, epochAt } from './epoch.js'
@@ -17,7 +17,7 @@ export interface DirectoryOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  readonly metrics: Metrics
+  readonly metrics: MemoryMetrics
   readonly crypto: CryptoProvider
   readonly listen: ListenAddress
   readonly nodes: readonly NodeEntry[]
@@ -57,6 +57,7 @@ interface NodeRecord {
 export class Directory {
   /** Base URL for clients. */
   readonly url: string
+  readonly metrics: MemoryMetrics
   readonly #options: DirectoryOptions
   readonly #server: Server
   readonly #records: readonly NodeRecord[]
@@ -71,6 +72,7 @@ export class Directory {
     this.#options = options
     this.#server = server
     this.#records = records
+    this.metrics = options.metrics
     this.#startedAt = options.clock.monotonic()
     const { host } = options.listen
     this.url = `http://${host.includes(':') ? `[${host}]` : host}:${port}/api`
