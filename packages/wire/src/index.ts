@@ -40,6 +40,7 @@ export {
 export {
   type ClientRequest,
   decodeLegacyAuthentication,
+  encodeClientRequest,
   parseClientRequest,
   parseSensitiveRequest,
   type SensitiveRequest,
@@ -62,7 +63,7 @@ export {
   handshakeProtocol,
   registeredProtocol,
 } from './gateway/protocol-version.js'
-export { encodeServerResponse, type ServerResponse } from './gateway/server-response.js'
+export { encodeServerResponse, parseServerResponse, type ServerResponse } from './gateway/server-response.js'
 export { deriveSharedKey, NONCE_BYTES, open, seal } from './gateway/shared-key.js'
 export {
   encodeFrame,

@@ -144,8 +144,8 @@ export type KeyRotationInfo = ValueOf<typeof keyRotationInfoSchema>
 export const healthSchema = struct({
   status: choice(['up']),
   chain_status: tagged<'synced' | 'unknown' | { stalled: { approximate_amount: string } }>([
-    ['unknown'],
     ['synced'],
+    ['unknown'],
     ['stalled', struct({ approximate_amount: string }) as Schema<unknown>],
   ]),
   uptime: u64,
@@ -176,7 +176,7 @@ export const websocketsSchema = struct({ ws_port: u16, wss_port: optional(u16) }
 export type Websockets = ValueOf<typeof websocketsSchema>
 
 const providerAddress = struct({ address: string })
-const digests = struct({ blake3: string, shake128: string, shake256: string, sha256: string })
+const digests = mapOf(['blake3', 'shake128', 'shake256', 'sha256'], string)
 
 /** Read where official nodes announce it; never announced by ours. */
 const lewesProtocol = struct({

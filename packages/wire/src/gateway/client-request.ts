@@ -71,6 +71,17 @@ export function parseClientRequest(text: string): ClientRequest | undefined {
   return parsed.success ? parsed.data : undefined
 }
 
+/** The JSON text of a request, fields in the official order; what a client sends. */
+export function encodeClientRequest(request: ClientRequest): string {
+  const wire: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(request)) {
+    if (value === undefined) continue
+    const asBase64 = request.type === 'authenticateV2' && (name === 'addressCiphertext' || name === 'nonce')
+    wire[name] = value instanceof Uint8Array ? (asBase64 ? base64.encode(value) : [...value]) : value
+  }
+  return JSON.stringify(wire)
+}
+
 /** What travels encrypted inside `encryptedRequest` (02-gateway §3.1): externally tagged, unlike everything around it. */
 const sensitiveRequest = z.union([
   z.object({ ForgetMe: z.object({ client: z.boolean(), stats: z.boolean() }) }),
