@@ -7,13 +7,13 @@ import { z } from 'zod'
 import { decodeBase58 } from '../base58.js'
 
 const u8 = z.int().min(0).max(255)
-const bytes = z.array(u8).transform((values) => Uint8Array.from(values))
+const bytes = z.array(u8).transform((values): Uint8Array => Uint8Array.from(values))
 const bytesOf = (length: number) =>
   z
     .array(u8)
     .length(length)
-    .transform((values) => Uint8Array.from(values))
-const base64Text = z.base64().transform((text) => base64.decode(text))
+    .transform((values): Uint8Array => Uint8Array.from(values))
+const base64Text = z.base64().transform((text): Uint8Array => base64.decode(text))
 const protocolVersion = u8.optional().transform((version) => version ?? 0)
 
 const handshakePayload = { protocol_version: protocolVersion, data: bytes }
