@@ -188,19 +188,18 @@ export class Directory {
   }
 
   #publish(): void {
-    const { clock, epoch: schedule, random } = this.#options
+    const { clock, epoch: schedule, random, logger } = this.#options
+    const epoch = epochAt(schedule, clock.now())
     const listed = this.#records.flatMap(({ entry, reading }): ListedNode[] =>
       reading === undefined ? [] : [{ nodeId: entry.nodeId, reading, performance: UNPROBED_PERFORMANCE }],
     )
     const mixnodes = listed.filter(({ reading }) => reading.roles.mixnode_enabled).map(({ nodeId }) => nodeId)
     const layers = dealLayers(mixnodes, this.#snapshot?.layers ?? [], random)
-    const next = new Snapshot(schedule, epochAt(schedule, clock.now()), listed, layers, clock.now())
-    // What cannot be routed helps nobody: the last good documents stay, but with the present epoch.
+    const next = new Snapshot(schedule, epoch, listed, layers, clock.now())
+    // What cannot be routed helps nobody: the last good lists stay, with the present epoch.
     if (!next.routable && this.#snapshot?.routable) {
-      this.#options.logger.error(
-        { refusals: this.refusals.length },
-        'the network is not routable; keeping the last good documents',
-      )
+      logger.error({ refusals: this.refusals.length }, 'the network is not routable; keeping the last good lists')
+      this.#snapshot = this.#snapshot.inEpoch(epoch)
       return
     }
     this.#snapshot = next

@@ -75,6 +75,8 @@ export class Snapshot {
   readonly nodes: readonly SkimmedNode[]
   readonly layers: Layers
   readonly #listed: readonly ListedNode[]
+  readonly #schedule: EpochSchedule
+  readonly #refreshedAtMs: number
   readonly #refreshedAt: string
   readonly #rotationInfo: KeyRotationInfo
   readonly #documents = new Map<string, Document>()
@@ -90,6 +92,8 @@ export class Snapshot {
     this.interval = intervalOf(schedule, epoch)
     this.layers = layers
     this.#listed = listed
+    this.#schedule = schedule
+    this.#refreshedAtMs = refreshedAtMs
     this.#refreshedAt = formatHumanTime(refreshedAtMs)
     this.#rotationInfo = keyRotationInfo(schedule, epoch)
     const gateways = listed.filter(({ reading }) => reading.roles.gateway_enabled).map(({ nodeId }) => nodeId)
@@ -109,6 +113,11 @@ export class Snapshot {
   /** Whether a client can be routed: a node in every layer, and a gateway. */
   get routable(): boolean {
     return this.layers.every((layer) => layer.length > 0) && this.rewardedSet.entry_gateways.length > 0
+  }
+
+  /** The same nodes in a later epoch. */
+  inEpoch(epoch: Epoch): Snapshot {
+    return new Snapshot(this.#schedule, epoch, this.#listed, this.layers, this.#refreshedAtMs)
   }
 
   /** A list of nodes in the present wrapper. */

@@ -22,7 +22,7 @@ interface ForwardVectors {
       destination?: string
       message_len?: number
       message_sha256?: string
-      forward_ack?: { key_rotation: KeyRotation; next_hop: string; packet: string } | null
+      forward_ack?: { packet_type: number; key_rotation: KeyRotation; next_hop: string; packet: string } | null
     }[]
   }[]
 }
@@ -75,6 +75,7 @@ describe('the pipeline on mixnode-forward.json', () => {
           assert.equal(toHex(outcome.destination), hop.destination)
           assert.equal(sha256(outcome.message), hop.message_sha256)
           const ack = outcome.ack && {
+            packet_type: 0,
             key_rotation: outcome.ack.rotation,
             next_hop: text(outcome.ack.nextHop),
             packet: toHex(outcome.ack.packet),
