@@ -113,12 +113,14 @@ describe('a network that cannot start', () => {
   })
 
   it('names the port that is in use and leaves nothing running', async () => {
+    // Below the range from which systems hand out free ports, so that nobody else takes one meanwhile.
+    const port = 20_000 + (process.pid % 500) * 20
     const server = createServer()
-    const port = await listenOn(server, { host: '127.0.0.1', port: 0 })
-    // The taken port becomes the first node's, so that part of the network is already up when it fails.
-    await assert.rejects(Network.start({ port: port - 1 }), { code: 'MIX_PORT_IN_USE', kind: 'local' })
+    await listenOn(server, { host: '127.0.0.1', port: port + 1 })
+    // The first node's port: the rest of the network is already up when it fails.
+    await assert.rejects(Network.start({ port }), { code: 'MIX_PORT_IN_USE', kind: 'local' })
     server.close()
-    await (await Network.start({ port: port - 1 })).close()
+    await (await Network.start({ port })).close()
   })
 })
 

@@ -20,7 +20,7 @@ export function writeFileAtomically(path: string, content: string | Uint8Array, 
     renameSync(temporary, path)
     flushDirectory(dirname(path))
   } catch (cause) {
-    rmSync(temporary, { force: true })
+    remove(temporary)
     const { message } = cause as Error
     throw new MixError('MIX_FILE_WRITE', `Cannot write ${path}: ${message}`, { kind: 'local', data: { path }, cause })
   }
@@ -40,5 +40,14 @@ function flushDirectory(path: string): void {
     // Not supported here.
   } finally {
     closeSync(directory)
+  }
+}
+
+/** Whatever stood in the way of writing may stand in the way of this too. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true })
+  } catch {
+    // Then there is nothing to remove.
   }
 }
