@@ -3,9 +3,11 @@
  * WASM may end it, and so that its memory and CPU are not the network's.
  */
 import 'fake-indexeddb/auto'
+import { RealClock } from '@mixwright/runtime'
+import { encodeBase58 } from '@mixwright/wire'
 import { WebSocket } from 'ws'
 import { dumpDatabases, restoreDatabases } from './indexed-db-dump.js'
-import type { ClientStart, Command, Report } from './official-client-protocol.js'
+import type { ClientStart, Command, Report, Request, Started } from './official-client-protocol.js'
 
 /**
  * After its registration the package frees its event closures and only then closes the socket; `ws` still emits `close`,
@@ -26,86 +28,107 @@ class ForgetfulWebSocket extends WebSocket {
 }
 Object.assign(globalThis, { WebSocket: ForgetfulWebSocket })
 
-// The package writes to the console at every step.
-for (const method of ['log', 'info', 'debug', 'warn'] as const) console[method] = () => {}
+const tell = (report: Report) => process.send?.(report)
+const reasonOf = (error: unknown) => String((error as Error | undefined)?.message ?? error)
 
-const { NymClient } = await import('@nymproject/nym-client-wasm-node')
-type OfficialClient = Awaited<InstanceType<typeof NymClient>>
+// The package tells of every step it takes; only what it complains of is passed on.
+for (const method of ['log', 'info', 'debug'] as const) console[method] = () => {}
+for (const method of ['warn', 'error'] as const)
+  console[method] = (...words: unknown[]) => tell({ kind: 'complaint', text: words.map(String).join(' ') })
 
+// A CommonJS module: Node finds some of its names only behind `default`.
+const { default: officialPackage } = await import('@nymproject/nym-client-wasm-node')
+type OfficialClient = Awaited<InstanceType<typeof officialPackage.NymClient>>
+
+const clock = new RealClock()
 let client: OfficialClient
 /** While set, messages go there instead of to the parent. */
 let intercept: (() => void) | undefined
 
-const report = (message: Report) => process.send?.(message)
-const fail = (reason: unknown, id?: number) =>
-  report({ kind: 'failed', id, reason: String((reason as Error)?.message ?? reason) })
-
-async function start({ nymApiUrl, clientId, preferredGateway, clientOverride, storage }: ClientStart): Promise<void> {
+async function start({
+  nymApiUrl,
+  clientId,
+  preferredGateway,
+  clientOverride,
+  storage,
+}: ClientStart): Promise<Started> {
   if (storage) await restoreDatabases(storage)
-  const onMessage = (message: Uint8Array, senderTag: unknown) => {
-    if (intercept) return intercept()
-    report({
-      kind: 'message',
-      message: Buffer.from(message).toString('base64'),
-      hasSenderTag: senderTag !== undefined && senderTag !== null,
-    })
-  }
   const options = {
     nymApiUrl,
     clientId,
-    ...(preferredGateway && { preferredGateway }),
-    ...(clientOverride && { clientOverride }),
+    ...(preferredGateway !== undefined && { preferredGateway }),
+    ...(clientOverride !== undefined && { clientOverride }),
   }
-  client = await (new NymClient(onMessage, options) as unknown as Promise<OfficialClient>)
-  report({ kind: 'started', address: client.selfAddress() })
+  const startedAt = clock.monotonic()
+  client = await (new officialPackage.NymClient(onMessage, options) as unknown as Promise<OfficialClient>)
+  return { address: client.selfAddress(), connectMs: clock.monotonic() - startedAt }
+}
+
+function onMessage(message: Uint8Array, senderTag: SenderTag | null | undefined): void {
+  if (intercept) return intercept()
+  tell({ kind: 'message', message: Uint8Array.from(message), ...(senderTag && { senderTag: tagText(senderTag) }) })
+}
+
+/** The package hands out a sender tag as a bare pointer into its memory. */
+interface SenderTag {
+  readonly __wbg_ptr: number
+}
+/** Before the tag's 16 bytes lies the borrow flag of wasm-bindgen, a u32. */
+const TAG_OFFSET_BYTES = 4
+const TAG_BYTES = 16
+
+function tagText(tag: SenderTag): string {
+  const { __wasm } = officialPackage as unknown as { __wasm: { memory: { buffer: ArrayBuffer } } }
+  return encodeBase58(
+    Uint8Array.from(new Uint8Array(__wasm.memory.buffer, tag.__wbg_ptr + TAG_OFFSET_BYTES, TAG_BYTES)),
+  )
 }
 
 /** One-packet messages to itself, one after the other; resolves with each one's milliseconds. */
 async function pingPong(messages: number): Promise<number[]> {
   const times: number[] = []
-  const payload = new TextEncoder().encode('hello world')
+  const message = new TextEncoder().encode('hello world')
+  const ownAddress = client.selfAddress()
   for (let i = 0; i < messages; i++) {
     const arrived = new Promise<void>((resolve) => {
       intercept = resolve
     })
-    const sentAt = performance.now()
-    await client.send_regular_message(payload, client.selfAddress())
+    const sentAt = clock.monotonic()
+    await client.send_regular_message(message, ownAddress)
     await arrived
-    times.push(performance.now() - sentAt)
+    times.push(clock.monotonic() - sentAt)
   }
   intercept = undefined
   return times
 }
 
-async function run(command: Command): Promise<unknown> {
+function run(command: Command): Promise<unknown> | unknown {
   switch (command.kind) {
     case 'start':
       return start(command)
-    case 'send': {
-      const bytes = Uint8Array.from(Buffer.from(command.message, 'base64'))
-      if (command.replySurbs === undefined) return client.send_regular_message(bytes, command.to)
-      return client.send_anonymous_message(bytes, command.to, command.replySurbs)
-    }
+    case 'send':
+      if (command.replySurbs === undefined) return client.send_regular_message(command.message, command.to)
+      return client.send_anonymous_message(command.message, command.to, command.replySurbs)
+    case 'reply':
+      return client.send_reply(command.message, command.senderTag)
     case 'ping-pong':
       return pingPong(command.messages)
     case 'memory':
       return process.memoryUsage.rss()
-    case 'export':
+    case 'storage':
       return dumpDatabases()
   }
 }
 
-process.on('message', (command: Command) => {
-  const id = command.kind === 'start' ? undefined : command.id
-  run(command).then(
-    (result) => {
-      if (id !== undefined) report({ kind: 'done', id, result: result ?? null })
-    },
-    (error) => fail(error, id),
-  )
+process.on('message', async (request: Request) => {
+  try {
+    tell({ kind: 'done', id: request.id, result: await run(request) })
+  } catch (error) {
+    tell({ kind: 'failed', id: request.id, reason: reasonOf(error) })
+  }
 })
 process.on('uncaughtException', (error) => {
-  fail(error)
+  tell({ kind: 'fatal', reason: reasonOf(error) })
   process.exitCode = 1
   process.disconnect()
 })

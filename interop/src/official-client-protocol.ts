@@ -1,4 +1,4 @@
-/** What the two processes of an official client say to each other. Bytes travel as base64. */
+/** What the two processes of an official client say to each other, over Node's IPC with structured cloning. */
 
 /** Content of the client's IndexedDB: per database its version and object stores, per store its settings and entries. */
 export type StoredDatabases = readonly {
@@ -14,28 +14,44 @@ export type StoredDatabases = readonly {
 
 export interface ClientStart {
   readonly nymApiUrl: string
+  /** Name of its storage. A stored client must come back under the same one, and with `preferredGateway` (04-client §4.20). */
   readonly clientId: string
+  /** Base58 identity. Without it, the package draws a gateway from the directory. */
   readonly preferredGateway?: string
   /** `DebugWasmOverride` of the package. */
   readonly clientOverride?: Readonly<Record<string, unknown>>
+  /** What an earlier process of this client had stored. */
   readonly storage?: StoredDatabases
+}
+
+export interface ReceivedMessage {
+  readonly message: Uint8Array
+  /** Base58 of 16 bytes, when the message came with reply blocks. */
+  readonly senderTag?: string
+}
+
+export interface Started {
+  readonly address: string
+  /** From the package's constructor to its promise being kept, milliseconds. */
+  readonly connectMs: number
 }
 
 export type Command =
   | ({ readonly kind: 'start' } & ClientStart)
-  | {
-      readonly kind: 'send'
-      readonly id: number
-      readonly to: string
-      readonly message: string
-      readonly replySurbs?: number
-    }
-  | { readonly kind: 'ping-pong'; readonly id: number; readonly messages: number }
-  | { readonly kind: 'memory'; readonly id: number }
-  | { readonly kind: 'export'; readonly id: number }
+  /** A plain message; with `replySurbs`, an anonymous one. */
+  | { readonly kind: 'send'; readonly to: string; readonly message: Uint8Array; readonly replySurbs?: number }
+  | { readonly kind: 'reply'; readonly senderTag: string; readonly message: Uint8Array }
+  | { readonly kind: 'ping-pong'; readonly messages: number }
+  | { readonly kind: 'memory' }
+  | { readonly kind: 'storage' }
+
+export type Request = { readonly id: number } & Command
 
 export type Report =
-  | { readonly kind: 'started'; readonly address: string }
-  | { readonly kind: 'message'; readonly message: string; readonly hasSenderTag: boolean }
-  | { readonly kind: 'done'; readonly id: number; readonly result?: unknown }
-  | { readonly kind: 'failed'; readonly id?: number; readonly reason: string }
+  | ({ readonly kind: 'message' } & ReceivedMessage)
+  | { readonly kind: 'done'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly reason: string }
+  /** A warning or an error that the package wrote to the console. */
+  | { readonly kind: 'complaint'; readonly text: string }
+  /** The process ends after this. */
+  | { readonly kind: 'fatal'; readonly reason: string }

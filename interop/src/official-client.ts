@@ -1,62 +1,83 @@
-/** The parent's side of an official client: start it, send, receive, stop it, and start it again from what it stored. */
+/**
+ * The parent's side of an official client: start it, send, receive, stop it, and start it again from what it stored. Every
+ * wait has a deadline and says at its end what was missing.
+ */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { ClientStart, Command, Report, StoredDatabases } from './official-client-protocol.js'
+import { type Clock, RealClock, type Timer } from '@mixwright/runtime'
+import type {
+  ClientStart,
+  Command,
+  ReceivedMessage,
+  Report,
+  Started,
+  StoredDatabases,
+} from './official-client-protocol.js'
 
-export type { ClientStart, StoredDatabases } from './official-client-protocol.js'
+export type { ClientStart, ReceivedMessage, StoredDatabases } from './official-client-protocol.js'
 
-export interface ReceivedMessage {
-  readonly message: Uint8Array
-  /** Whether it came with reply blocks. */
-  readonly hasSenderTag: boolean
+/** Longest wait for anything. Far beyond what a busy machine needs: it turns a hang into a sentence. */
+const PATIENCE_MS = 90_000
+/** Standard error of the process that is kept for failure messages, characters. */
+const STDERR_KEPT = 2_000
+
+interface Wait {
+  /** The awaited thing, or undefined while it is not there. */
+  readonly check: () => { value: unknown } | undefined
+  readonly missing: () => string
+  readonly resolve: (value: never) => void
+  readonly reject: (error: Error) => void
+  readonly timer: Timer
 }
 
-type Settle = { resolve: (result: unknown) => void; reject: (error: Error) => void }
-/** A command as callers state it; its id is given here. */
-type Request = Command extends infer C ? (C extends { id: number } ? Omit<C, 'id'> : never) : never
-
 export class OfficialClient implements AsyncDisposable {
-  readonly address: string
+  readonly #clientId: string
   readonly #child: ChildProcess
-  readonly #pending: Map<number, Settle>
-  readonly #inbox: ReceivedMessage[]
-  #waiting: { count: number; settle: Settle }[] = []
+  readonly #clock: Clock = new RealClock()
+  readonly #inbox: ReceivedMessage[] = []
+  readonly #complaints: string[] = []
+  readonly #answers = new Map<number, Extract<Report, { kind: 'done' | 'failed' }>>()
+  #waits: Wait[] = []
   #nextId = 1
   #failure: Error | undefined
+  #stderr = ''
+  #started: Started = { address: '', connectMs: 0 }
 
-  private constructor(child: ChildProcess, address: string, inbox: ReceivedMessage[]) {
-    this.#child = child
-    this.address = address
-    this.#inbox = inbox
-    this.#pending = new Map()
-    child.on('message', (report: Report) => this.#onReport(report))
-    child.once('exit', (code) => this.#fail(new Error(`the official client ended with code ${code}`)))
+  private constructor(clientId: string) {
+    this.#clientId = clientId
+    const program = fileURLToPath(new URL('./official-client-process.js', import.meta.url))
+    // Flags of the test runner or the profiler are not for it.
+    this.#child = fork(program, { execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)
+    })
+    this.#child.on('message', (report: Report) => this.#onReport(report))
+    this.#child.once('error', (error) => this.#fail(error.message))
+    // `close` comes after the last of its output.
+    this.#child.once('close', (code, signal) => this.#fail(`its process ended with ${signal ?? `code ${code}`}`))
   }
 
   /** Start a client; resolves when it is connected. Rejects when it fails or ends before. */
   static async start(options: ClientStart): Promise<OfficialClient> {
-    const program = fileURLToPath(new URL('./official-client-process.js', import.meta.url))
-    const child = fork(program, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
-    const inbox: ReceivedMessage[] = []
-    let onEarly: ((report: Report) => void) | undefined
-    const address = await new Promise<string>((resolve, reject) => {
-      onEarly = (report) => {
-        if (report.kind === 'started') resolve(report.address)
-        if (report.kind === 'failed') reject(new Error(report.reason))
-        // Stored messages may come before the start is reported.
-        if (report.kind === 'message') inbox.push(received(report))
-      }
-      child.on('message', onEarly)
-      child.once('exit', (code) => reject(new Error(`the official client ended with code ${code}`)))
-      const command: Command = { kind: 'start', ...options }
-      child.send(command)
-    }).catch((error) => {
-      child.kill('SIGKILL')
+    const client = new OfficialClient(options.clientId)
+    try {
+      client.#started = (await client.#request({ kind: 'start', ...options })) as Started
+      return client
+    } catch (error) {
+      await client[Symbol.asyncDispose]()
       throw error
-    })
-    child.off('message', onEarly!)
-    return new OfficialClient(child, address, inbox)
+    }
+  }
+
+  /** `identity.encryption@gateway`. */
+  get address(): string {
+    return this.#started.address
+  }
+
+  /** From the package's constructor to connected, milliseconds; without the start of the process. */
+  get connectMs(): number {
+    return this.#started.connectMs
   }
 
   /** Every message so far, in order of arrival. */
@@ -64,22 +85,30 @@ export class OfficialClient implements AsyncDisposable {
     return this.#inbox
   }
 
-  /** Resolves once `count` messages have come in all. */
-  received(count: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ count, settle: { resolve: () => resolve(), reject } })
-      this.#checkWaiting()
-    })
+  /** Warnings and errors that the package wrote to the console. */
+  get complaints(): readonly string[] {
+    return this.#complaints
+  }
+
+  /** Resolves with the inbox once `count` messages have come in all. */
+  received(count: number): Promise<readonly ReceivedMessage[]> {
+    const missing = () => `only ${this.#inbox.length} of ${count} messages came`
+    return this.#wait(() => (this.#inbox.length >= count ? { value: this.#inbox } : undefined), missing)
   }
 
   /** Send; with `replySurbs`, anonymously. Resolves when the client has taken it, not when it arrived. */
   async send(to: string, message: Uint8Array, replySurbs?: number): Promise<void> {
-    await this.#request({ kind: 'send', to, message: Buffer.from(message).toString('base64'), replySurbs })
+    await this.#request({ kind: 'send', to, message, ...(replySurbs !== undefined && { replySurbs }) })
   }
 
-  /** Messages to itself, one after the other: milliseconds of each. */
+  /** Answer whoever sent reply blocks under this tag. */
+  async reply(senderTag: string, message: Uint8Array): Promise<void> {
+    await this.#request({ kind: 'reply', senderTag, message })
+  }
+
+  /** One-packet messages to itself, one after the other: milliseconds of each. */
   async pingPong(messages: number): Promise<number[]> {
-    return (await this.#request({ kind: 'ping-pong', messages })) as number[]
+    return (await this.#request({ kind: 'ping-pong', messages }, PATIENCE_MS + 1_000 * messages)) as number[]
   }
 
   /** Resident memory of its process, bytes. */
@@ -87,63 +116,89 @@ export class OfficialClient implements AsyncDisposable {
     return (await this.#request({ kind: 'memory' })) as number
   }
 
-  /** End it as a closed program would; resolves with what it had stored. */
+  /** End it without a farewell, as a closed laptop would; resolves with what it had stored. */
   async stop(): Promise<StoredDatabases> {
-    const storage = (await this.#request({ kind: 'export' })) as StoredDatabases
+    const storage = (await this.#request({ kind: 'storage' })) as StoredDatabases
     await this[Symbol.asyncDispose]()
     return storage
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    this.#child.removeAllListeners('exit')
+    const closed = once(this.#child, 'close')
     this.#child.kill('SIGKILL')
-    await once(this.#child, 'exit')
+    await closed
   }
 
-  #request(request: Request): Promise<unknown> {
-    if (this.#failure) return Promise.reject(this.#failure)
+  #request(command: Command, patienceMs?: number): Promise<unknown> {
     const id = this.#nextId++
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject })
-      this.#child.send({ ...request, id })
+    if (this.#failure === undefined) {
+      // An error here means that the process is gone, which is told by its `close`.
+      this.#child.send({ id, ...command }, () => {})
+    }
+    const check = () => {
+      const answer = this.#answers.get(id)
+      this.#answers.delete(id)
+      if (answer?.kind === 'failed') throw this.#error(`${command.kind} failed: ${answer.reason}`)
+      return answer && { value: answer.result }
+    }
+    return this.#wait(check, () => `no answer to ${command.kind}`, patienceMs)
+  }
+
+  #wait<T>(check: () => { value: T } | undefined, missing: () => string, patienceMs = PATIENCE_MS): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const timer = this.#clock.setTimer(patienceMs, () => {
+        this.#waits = this.#waits.filter((wait) => wait.timer !== timer)
+        reject(this.#error(`${missing()} within ${patienceMs / 1000} s`))
+      })
+      this.#waits.push({ check, missing, resolve, reject, timer })
+      this.#settleWaits()
     })
   }
 
-  #onReport(report: Report): void {
-    if (report.kind === 'message') {
-      this.#inbox.push(received(report))
-      this.#checkWaiting()
-      return
-    }
-    if (report.kind === 'started') return
-    if (report.id === undefined) {
-      if (report.kind === 'failed') this.#fail(new Error(report.reason))
-      return
-    }
-    const settle = this.#pending.get(report.id)
-    this.#pending.delete(report.id)
-    if (report.kind === 'done') settle?.resolve(report.result)
-    else settle?.reject(new Error(report.reason))
-  }
-
-  #checkWaiting(): void {
-    this.#waiting = this.#waiting.filter(({ count, settle }) => {
-      if (this.#failure) settle.reject(this.#failure)
-      else if (this.#inbox.length >= count) settle.resolve(undefined)
-      else return true
+  #settleWaits(): void {
+    this.#waits = this.#waits.filter((wait) => {
+      try {
+        const found = wait.check()
+        if (found) wait.resolve(found.value as never)
+        else if (this.#failure) wait.reject(this.#error(`${wait.missing()}: ${this.#failure.message}`))
+        else return true
+      } catch (error) {
+        wait.reject(error as Error)
+      }
+      wait.timer.cancel()
       return false
     })
   }
 
-  #fail(error: Error): void {
-    this.#failure ??= error
-    for (const settle of this.#pending.values()) settle.reject(error)
-    this.#pending.clear()
-    this.#checkWaiting()
+  #onReport(report: Report): void {
+    switch (report.kind) {
+      case 'message': {
+        const { message, senderTag } = report
+        this.#inbox.push({ message, ...(senderTag !== undefined && { senderTag }) })
+        break
+      }
+      case 'complaint':
+        this.#complaints.push(report.text)
+        return
+      case 'fatal':
+        this.#fail(report.reason)
+        return
+      case 'done':
+      case 'failed':
+        this.#answers.set(report.id, report)
+    }
+    this.#settleWaits()
   }
-}
 
-function received({ message, hasSenderTag }: { message: string; hasSenderTag: boolean }): ReceivedMessage {
-  return { message: Uint8Array.from(Buffer.from(message, 'base64')), hasSenderTag }
+  #fail(reason: string): void {
+    this.#failure ??= new Error(reason)
+    this.#settleWaits()
+  }
+
+  /** With what the client itself said of it. */
+  #error(message: string): Error {
+    const details = [...this.#complaints.slice(-5), this.#stderr.trim()].filter((text) => text !== '')
+    return new Error([`official client ${this.#clientId}: ${message}`, ...details].join('\n'))
+  }
 }

@@ -1,0 +1,30 @@
+/** What a network lost, read from its nodes' counters. */
+import type { Network } from '@mixwright/localnet'
+
+/** Packets dropped at any node, by reason. Empty when nothing was. */
+export function dropsByReason(net: Network): Record<string, number> {
+  const drops: Record<string, number> = {}
+  for (const { metrics } of nodes(net)) {
+    for (const { name, samples } of metrics.families()) {
+      if (name !== 'mixwright_dropped_packets_total') continue
+      for (const { labels, cell } of samples.values()) {
+        const reason = labels.reason ?? ''
+        if (cell.value > 0) drops[reason] = (drops[reason] ?? 0) + cell.value
+      }
+    }
+  }
+  return drops
+}
+
+/** One metric summed over all nodes. */
+export function sumOverNodes(net: Network, metric: string): number {
+  return nodes(net).reduce((sum, { metrics }) => sum + metrics.value(metric), 0)
+}
+
+function nodes(net: Network) {
+  const count = (role: string) => net.nodes.filter((node) => node.role === role).length
+  return [
+    ...Array.from({ length: count('mixnode') }, (_, index) => net.mix(index)),
+    ...Array.from({ length: count('gateway') }, (_, index) => net.gateway(index)),
+  ]
+}
