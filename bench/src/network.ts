@@ -1,0 +1,229 @@
+/**
+ * `npm run bench:network`: a network from `mixwright up` in a process of its own, and one official npm client on it.
+ * Start, memory, stop; latency of one-packet messages beside the delays that the client itself draws (its floor); CPU of
+ * the network while the client idles beside the bare curve multiplications of its hops (their floor).
+ *
+ *   npm run bench:network -- --quick      50 messages and 15 s instead of 500 and 60 s
+ *
+ * CPU and memory of the other process are read from /proc: on other systems than Linux those lines are left out.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { OfficialClient } from '@mixwright/interop'
+import { RealClock, SeededRandom, sleep, uniform } from '@mixwright/runtime'
+import { type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+
+/** Defaults of official clients (04-client §4.15), milliseconds. */
+const MIX_DELAY_MS = 15
+const SENDING_DELAY_MS = 20
+/** Nodes that hold a packet back. */
+const MIXES = 3
+const MODEL_SAMPLES = 100_000
+const FLOOR_ITERATIONS = 3_000
+
+const { values: flags } = parseArgs({ options: { quick: { type: 'boolean', default: false } } })
+const messages = flags.quick ? 50 : 500
+const idleSeconds = flags.quick ? 15 : 60
+const clock = new RealClock()
+
+interface RunningNetwork {
+  readonly process: ChildProcess
+  /** From the start of the process. */
+  readonly readyMs: number
+  /** Without the start of Node.js and the loading of the program, by its own account. */
+  readonly ownReadyMs: number
+  readonly crypto: CryptoProviderName
+  readonly summary: {
+    readonly nymApiUrl: string
+    readonly nodes: readonly { readonly role: string; readonly identityKey: string; readonly httpUrl: string }[]
+  }
+}
+
+/** `mixwright up` as a user starts it; its last output before it waits is the sign that it is ready. */
+async function startNetwork(directory: string): Promise<RunningNetwork> {
+  const out = join(directory, 'network.json')
+  const command = fileURLToPath(new URL('../../../packages/cli/bin/mixwright.mjs', import.meta.url))
+  const startedAt = clock.monotonic()
+  const process = spawn(globalThis.process.execPath, [command, 'up', '--port', '0', '--out', out], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  for await (const line of createInterface({ input: process.stdout })) {
+    const [, ownReadyMs, crypto] = /network ready in (\d+) ms \(\d+ nodes, ([\w-]+)\)/.exec(line) ?? []
+    if (ownReadyMs === undefined) continue
+    const readyMs = clock.monotonic() - startedAt
+    process.stdout.resume()
+    const summary = JSON.parse(readFileSync(out, 'utf8')) as RunningNetwork['summary']
+    return { process, readyMs, ownReadyMs: Number(ownReadyMs), crypto: crypto as CryptoProviderName, summary }
+  }
+  throw new Error('mixwright up ended before it was ready')
+}
+
+/** Milliseconds from the first Ctrl-C to the end of the process. */
+async function stopNetwork({ process }: RunningNetwork): Promise<number> {
+  const ended = once(process, 'exit')
+  const stoppedAt = clock.monotonic()
+  process.kill('SIGINT')
+  await ended
+  return clock.monotonic() - stoppedAt
+}
+
+/** A line of /proc/PID/status in bytes, such as `VmRSS`; undefined where there is no /proc. */
+function memoryOf({ pid }: ChildProcess, line: string): number | undefined {
+  try {
+    const [, kilobytes] =
+      new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
+    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
+  } catch {
+    return undefined
+  }
+}
+
+/** CPU seconds that a process has used so far, in user and in kernel mode. */
+function cpuOf({ pid }: ChildProcess): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The second field is the name in brackets and may hold spaces; utime and stime are the 14th and 15th.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
+  } catch {
+    return undefined
+  }
+}
+
+function ticksPerSecond(): number {
+  return Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout) || 100
+}
+
+/** Sphinx layers opened by all nodes so far: each cost two multiplications, the last hops of a route one. */
+async function layersOpened({ summary }: RunningNetwork): Promise<{ forward: number; final: number }> {
+  const texts = await Promise.all(
+    summary.nodes.map(async ({ httpUrl }) => (await fetch(`${httpUrl}/api/v1/metrics/prometheus`)).text()),
+  )
+  const sum = (metric: string) =>
+    texts.reduce((total, text) => total + Number(new RegExp(`^${metric} (\\d+)`, 'm').exec(text)?.[1] ?? 0), 0)
+  return {
+    forward: sum('nym_node_mixnet_ingress_forward_packets_received'),
+    final: sum('nym_node_mixnet_ingress_final_hop_packets_received'),
+  }
+}
+
+/** CPU seconds of one X25519 with the network's cryptography, in this process and this run. */
+async function multiplicationSeconds(name: CryptoProviderName): Promise<number> {
+  const crypto = await loadCryptoProvider(name)
+  const random = new SeededRandom('floor')
+  const scalar = random.bytes(32)
+  const point = crypto.x25519Base(random.bytes(32))
+  const multiply = () => {
+    for (let i = 0; i < FLOOR_ITERATIONS; i++) crypto.x25519(scalar, point)
+  }
+  multiply()
+  const before = process.cpuUsage()
+  multiply()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1e6 / FLOOR_ITERATIONS
+}
+
+/** What a message waits by design: a slot of the Poisson stream, then a drawn delay at each mix. Milliseconds, sorted. */
+function drawnDelays(): number[] {
+  const random = new SeededRandom('drawn delays')
+  const exponential = (mean: number) => -mean * Math.log(1 - uniform(random))
+  return Array.from({ length: MODEL_SAMPLES }, () => {
+    let wait = exponential(SENDING_DELAY_MS)
+    for (let mix = 0; mix < MIXES; mix++) wait += exponential(MIX_DELAY_MS)
+    return wait
+  }).sort((a, b) => a - b)
+}
+
+const quantile = (sorted: readonly number[], share: number) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function say(what: string, value: string): void {
+  console.log(`  ${what.padEnd(58)} ${value}`)
+}
+const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
+const megabytes = (value: number | undefined) => (value === undefined ? '–' : `${Math.round(value / 1e6)} MB`)
+const load = () =>
+  loadavg()
+    .map((value) => value.toFixed(2))
+    .join(' ')
+
+async function measure(network: RunningNetwork): Promise<void> {
+  const { process: child, summary, crypto } = network
+  say('start of the process to ready', ms(network.readyMs))
+  say('of this, the network itself (its own account)', ms(network.ownReadyMs))
+  await sleep(clock, 1_000)
+  say('resident memory of the idle network', megabytes(memoryOf(child, 'VmRSS')))
+
+  const clientStartedAt = clock.monotonic()
+  await using client = await OfficialClient.start({
+    nymApiUrl: summary.nymApiUrl,
+    clientId: 'bench',
+    preferredGateway: summary.nodes.find(({ role }) => role === 'gateway')!.identityKey,
+  })
+  const [first = Number.NaN] = await client.pingPong(1)
+  say('official client: its constructor to the first delivered message', ms(client.connectMs + first))
+  say('the same from the start of its process, WASM loaded in it', ms(clock.monotonic() - clientStartedAt))
+
+  console.log(`\n${messages} one-packet messages of the client to itself, one after the other`)
+  const measured = (await client.pingPong(messages)).sort((a, b) => a - b)
+  const floor = drawnDelays()
+  console.log(row(['', 'p50', 'p90', 'p99', 'mean']))
+  const columns = (values: readonly number[]) => [
+    ...[0.5, 0.9, 0.99].map((share) => quantile(values, share)),
+    mean(values),
+  ]
+  const [ours, drawn] = [columns(measured), columns(floor)]
+  console.log(row(['measured, ms', ...ours.map((value) => value.toFixed(1))]))
+  console.log(row(['drawn delays and Poisson slot, ms', ...drawn.map((value) => value.toFixed(1))]))
+  console.log(row(['× drawn', ...ours.map((value, i) => (value / drawn[i]!).toFixed(2))]))
+
+  console.log(`\n${idleSeconds} s with this client idle, which sends cover traffic`)
+  const before = { cpu: cpuOf(child), layers: await layersOpened(network) }
+  await sleep(clock, idleSeconds * 1_000)
+  const after = { cpu: cpuOf(child), layers: await layersOpened(network) }
+  const forward = after.layers.forward - before.layers.forward
+  const final = after.layers.final - before.layers.final
+  if (before.cpu !== undefined && after.cpu !== undefined) {
+    const cpu = after.cpu - before.cpu
+    const floorSeconds = (2 * forward + final) * (await multiplicationSeconds(crypto))
+    say('CPU of the network', `${cpu.toFixed(2)} s (${((60 * cpu) / idleSeconds).toFixed(2)} s in 60 s)`)
+    say(`Sphinx layers opened`, `${forward + final}, ${Math.round((1e6 * cpu) / (forward + final))} µs of all CPU each`)
+    say('their bare multiplications (floor)', `${floorSeconds.toFixed(2)} s`)
+    say('× floor', (cpu / floorSeconds).toFixed(2))
+  }
+  say(
+    'resident memory of the network now, and at its most',
+    `${megabytes(memoryOf(child, 'VmRSS'))}, ${megabytes(memoryOf(child, 'VmHWM'))}`,
+  )
+  for (const complaint of client.complaints) say('the client complained', complaint)
+}
+
+function row(cells: readonly string[]): string {
+  return cells.map((cell, i) => (i === 0 ? `  ${cell}`.padEnd(38) : cell.padStart(9))).join('')
+}
+
+const directory = mkdtempSync(join(tmpdir(), 'mixwright-bench-'))
+try {
+  console.log(`Load of the machine before: ${load()}`)
+  const network = await startNetwork(directory)
+  console.log(
+    `Node.js ${process.version}, ${process.platform}-${process.arch}, ${network.crypto}; 3 mix nodes, 2 gateways\n`,
+  )
+  try {
+    await measure(network)
+  } finally {
+    const stopMs = await stopNetwork(network)
+    console.log('')
+    say('Ctrl-C to the end of the process', ms(stopMs))
+  }
+  console.log(`Load of the machine after: ${load()}`)
+} finally {
+  rmSync(directory, { recursive: true, force: true })
+}
