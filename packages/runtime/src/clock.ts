@@ -28,7 +28,8 @@ export class RealClock implements Clock {
   }
 
   setTimer(delayMs: number, action: () => void, options: { background?: boolean } = {}): Timer {
-    const handle = setTimeout(action, Math.max(0, delayMs))
+    // Node.js cuts fractions off: rounded up, a timer rarely fires before its time.
+    const handle = setTimeout(action, Math.ceil(Math.max(0, delayMs)))
     if (options.background) (handle as { unref?: () => void }).unref?.()
     return { cancel: () => clearTimeout(handle) }
   }
