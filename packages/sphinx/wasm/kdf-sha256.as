@@ -36,8 +36,7 @@ const MAX_OUTPUTS: usize = 9
 const MAX_BLOCKS: usize = 3
 const SALT_INNER: usize = 0
 const SALT_OUTER: usize = STATE
-const TEMPLATE: usize = 2 * STATE
-const COUNTS: usize = TEMPLATE + BLOCK
+const COUNTS: usize = 2 * STATE
 const SCHEDULES: usize = COUNTS + 16
 const SLOT: usize = SCHEDULES + MAX_OUTPUTS * MAX_BLOCKS * SCHEDULE
 
@@ -46,7 +45,7 @@ export const INPUT: usize = memory.data(2048, 16)
 /** 288 bytes for results. */
 export const OUTPUT: usize = memory.data(288, 16)
 
-const SLOTS = memory.data(2 * (2 * 32 + 64 + 16 + 9 * 3 * 256), 16)
+const SLOTS = memory.data(2 * (2 * 32 + 16 + 9 * 3 * 256), 16)
 const WORDS = memory.data(256, 16)
 const SCRATCH_SCHEDULE = memory.data(256, 16)
 const INNER = memory.data(32, 16)
@@ -213,8 +212,9 @@ export function hmac(keyLength: usize, messageLength: usize): void {
 }
 
 /**
- * Prepare a derivation of `outputs` blocks of 32 bytes (at most 9): salt (at most 64 bytes) ‖ info (32 to 110 bytes) at
- * INPUT. Its first output block holds 32 bytes less than the others, so it is prepared whole.
+ * Prepare a derivation of `outputs` blocks of 32 bytes (at most 9): salt (at most 64 bytes) ‖ info (at most 110 bytes)
+ * at INPUT. Every block of a T that holds no earlier T is expanded; of the first of each later T, whose first 32 bytes
+ * are the T before, the words are kept.
  */
 export function prepare(slot: usize, saltLength: usize, infoLength: usize, outputs: usize): void {
   const at = SLOTS + slot * SLOT
@@ -230,8 +230,9 @@ export function prepare(slot: usize, saltLength: usize, infoLength: usize, outpu
     else store<u32>(at + COUNTS, u32(padded / BLOCK), 4)
     for (let block: usize = 0; block < padded / BLOCK; block++) {
       loadWords(MESSAGE + block * BLOCK)
-      if (block === 0 && output > 0) memory.copy(at + TEMPLATE, WORDS, BLOCK)
-      schedule(at + SCHEDULES + (output * MAX_BLOCKS + block) * SCHEDULE)
+      const to = at + SCHEDULES + (output * MAX_BLOCKS + block) * SCHEDULE
+      if (block === 0 && output > 0) memory.copy(to, WORDS, BLOCK)
+      else schedule(to)
     }
   }
 }
@@ -257,7 +258,7 @@ export function derive(slot: usize, length: usize, outputs: usize): void {
       rounds(INNER, DIGEST, expanded)
     } else {
       copyState(WORDS, DIGEST)
-      copyState(WORDS + STATE, at + TEMPLATE + STATE)
+      copyState(WORDS + STATE, expanded + STATE)
       compressWords(INNER, DIGEST)
     }
     for (let block: usize = 1; block < blocks; block++) rounds(DIGEST, DIGEST, expanded + block * SCHEDULE)

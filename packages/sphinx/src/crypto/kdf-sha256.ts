@@ -39,14 +39,15 @@ export class KdfSha256 {
   readonly #input: number
   readonly #output: number
 
-  constructor() {
+  /** Other labels are for tests: salt at most 64 bytes, info at most 110, output at most 288. */
+  constructor(hopKeys: KdfLabel = HOP_KEYS, payloadKey: KdfLabel = PAYLOAD_KEY) {
     const bytes = Uint8Array.from(atob(KDF_SHA256_WASM), (character) => character.charCodeAt(0))
     this.#module = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as KdfModule
     this.#memory = new Uint8Array(this.#module.memory.buffer)
     this.#input = this.#module.INPUT.value
     this.#output = this.#module.OUTPUT.value
-    this.#prepare(HOP_SLOT, HOP_KEYS)
-    this.#prepare(PAYLOAD_SLOT, PAYLOAD_KEY)
+    this.#prepare(HOP_SLOT, hopKeys)
+    this.#prepare(PAYLOAD_SLOT, payloadKey)
   }
 
   /** HMAC-SHA256, 32 bytes. Key at most 64 bytes, message at most 1912. */
@@ -72,7 +73,7 @@ export class KdfSha256 {
   #prepare(slot: number, { salt, info, outputBytes }: KdfLabel): void {
     this.#memory.set(salt, this.#input)
     this.#memory.set(info, this.#input + salt.length)
-    this.#module.prepare(slot, salt.length, info.length, outputBytes / DIGEST_BYTES)
+    this.#module.prepare(slot, salt.length, info.length, Math.ceil(outputBytes / DIGEST_BYTES))
   }
 
   #derive(slot: number, keyMaterial: Uint8Array, outputBytes: number): Uint8Array {
