@@ -129,15 +129,15 @@ async function multiplicationSeconds(name: CryptoProviderName): Promise<number> 
   return (user + system) / 1e6 / FLOOR_ITERATIONS
 }
 
-/** What a message waits by design: a slot of the Poisson stream, then a drawn delay at each mix. Milliseconds, sorted. */
-function drawnDelays(): number[] {
+/** What a message waits by design: a slot of the Poisson stream if there is one, then a drawn delay at each mix. Milliseconds. */
+function drawnDelays({ slot }: { slot: boolean }): number[] {
   const random = new SeededRandom('drawn delays')
   const exponential = (mean: number) => -mean * Math.log(1 - uniform(random))
   return Array.from({ length: MODEL_SAMPLES }, () => {
-    let wait = exponential(SENDING_DELAY_MS)
+    let wait = slot ? exponential(SENDING_DELAY_MS) : 0
     for (let mix = 0; mix < MIXES; mix++) wait += exponential(MIX_DELAY_MS)
     return wait
-  }).sort((a, b) => a - b)
+  })
 }
 
 const quantile = (sorted: readonly number[], share: number) =>
@@ -145,7 +145,7 @@ const quantile = (sorted: readonly number[], share: number) =>
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
 
 function say(what: string, value: string): void {
-  console.log(`  ${what.padEnd(58)} ${value}`)
+  console.log(`  ${what.padEnd(64)} ${value}`)
 }
 const ms = (value: number) => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`
 const megabytes = (value: number | undefined) => (value === undefined ? '–' : `${Math.round(value / 1e6)} MB`)
@@ -161,28 +161,21 @@ async function measure(network: RunningNetwork): Promise<void> {
   await sleep(clock, 1_000)
   say('resident memory of the idle network', megabytes(memoryOf(child, 'VmRSS')))
 
+  const gateway = summary.nodes.find(({ role }) => role === 'gateway')!
   const clientStartedAt = clock.monotonic()
   await using client = await OfficialClient.start({
     nymApiUrl: summary.nymApiUrl,
     clientId: 'bench',
-    preferredGateway: summary.nodes.find(({ role }) => role === 'gateway')!.identityKey,
+    preferredGateway: gateway.identityKey,
   })
-  const [first = Number.NaN] = await client.pingPong(1)
-  say('official client: its constructor to the first delivered message', ms(client.connectMs + first))
+  const { latenciesMs: firstMs } = await client.pingPong(1)
+  say('official client: its constructor to the first delivered message', ms(client.connectMs + firstMs[0]!))
   say('the same from the start of its process, WASM loaded in it', ms(clock.monotonic() - clientStartedAt))
 
   console.log(`\n${messages} one-packet messages of the client to itself, one after the other`)
-  const measured = (await client.pingPong(messages)).sort((a, b) => a - b)
-  const floor = drawnDelays()
-  console.log(row(['', 'p50', 'p90', 'p99', 'mean']))
-  const columns = (values: readonly number[]) => [
-    ...[0.5, 0.9, 0.99].map((share) => quantile(values, share)),
-    mean(values),
-  ]
-  const [ours, drawn] = [columns(measured), columns(floor)]
-  console.log(row(['measured, ms', ...ours.map((value) => value.toFixed(1))]))
-  console.log(row(['drawn delays and Poisson slot, ms', ...drawn.map((value) => value.toFixed(1))]))
-  console.log(row(['× drawn', ...ours.map((value, i) => (value / drawn[i]!).toFixed(2))]))
+  const { latenciesMs, packetTimesMs } = await client.pingPong(messages)
+  compare(latenciesMs, drawnDelays({ slot: true }), 'three drawn delays and a Poisson slot')
+  say('wait for a slot as the client gives them (nominal 20 ms)', ms(meanWaitForNext(packetTimesMs)))
 
   console.log(`\n${idleSeconds} s with this client idle, which sends cover traffic`)
   const before = { cpu: cpuOf(child), layers: await layersOpened(network) }
@@ -203,10 +196,41 @@ async function measure(network: RunningNetwork): Promise<void> {
     `${megabytes(memoryOf(child, 'VmRSS'))}, ${megabytes(memoryOf(child, 'VmHWM'))}`,
   )
   for (const complaint of client.complaints) say('the client complained', complaint)
+
+  console.log(`\n${messages} messages again, of a client that sends at once and no cover: the network's share alone`)
+  await using direct = await OfficialClient.start({
+    nymApiUrl: summary.nymApiUrl,
+    clientId: 'bench-direct',
+    preferredGateway: gateway.identityKey,
+    clientOverride: {
+      traffic: { disableMainPoissonPacketDistribution: true },
+      coverTraffic: { disableLoopCoverTrafficStream: true },
+    },
+  })
+  compare((await direct.pingPong(messages)).latenciesMs, drawnDelays({ slot: false }), 'three drawn delays')
+}
+
+/** A table of latencies, of what was drawn by design, and of their ratios. */
+function compare(latenciesMs: readonly number[], drawnMs: readonly number[], drawnName: string): void {
+  const columns = (values: readonly number[]) => {
+    const sorted = [...values].sort((a, b) => a - b)
+    return [...[0.5, 0.9, 0.99].map((share) => quantile(sorted, share)), mean(sorted)]
+  }
+  const [measured, drawn] = [columns(latenciesMs), columns(drawnMs)]
+  console.log(row(['', 'p50', 'p90', 'p99', 'mean']))
+  console.log(row(['measured, ms', ...measured.map((value) => value.toFixed(1))]))
+  console.log(row([`${drawnName}, ms`, ...drawn.map((value) => value.toFixed(1))]))
+  console.log(row(['× drawn', ...measured.map((value, i) => (value / drawn[i]!).toFixed(2))]))
+}
+
+/** Mean wait of somebody who comes at any moment, for the next of these times: of gaps g, E[g²] / 2 E[g]. */
+function meanWaitForNext(times: readonly number[]): number {
+  const gaps = times.slice(1).map((time, i) => time - times[i]!)
+  return mean(gaps.map((gap) => gap * gap)) / (2 * mean(gaps))
 }
 
 function row(cells: readonly string[]): string {
-  return cells.map((cell, i) => (i === 0 ? `  ${cell}`.padEnd(38) : cell.padStart(9))).join('')
+  return cells.map((cell, i) => (i === 0 ? `  ${cell}`.padEnd(46) : cell.padStart(9))).join('')
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'mixwright-bench-'))

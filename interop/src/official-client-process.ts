@@ -7,7 +7,11 @@ import { RealClock } from '@mixwright/runtime'
 import { encodeBase58 } from '@mixwright/wire'
 import { WebSocket } from 'ws'
 import { dumpDatabases, restoreDatabases } from './indexed-db-dump.js'
-import type { ClientStart, Command, Report, Request, Started } from './official-client-protocol.js'
+import type { ClientStart, Command, PingPong, Report, Request, Started } from './official-client-protocol.js'
+
+const clock = new RealClock()
+/** While set: when the client wrote a packet, milliseconds. */
+let packetTimes: number[] | undefined
 
 /**
  * After its registration the package frees its event closures and only then closes the socket; `ws` still emits `close`,
@@ -25,6 +29,11 @@ class ForgetfulWebSocket extends WebSocket {
     for (const [type, listener] of this.#listeners) super.removeEventListener(type as 'message', listener as () => void)
     super.close(code, data)
   }
+
+  override send(data: never, ...rest: never[]): void {
+    if (packetTimes !== undefined && typeof data !== 'string') packetTimes.push(clock.monotonic())
+    super.send(data, ...(rest as []))
+  }
 }
 Object.assign(globalThis, { WebSocket: ForgetfulWebSocket })
 
@@ -40,7 +49,6 @@ for (const method of ['warn', 'error'] as const)
 const { default: officialPackage } = await import('@nymproject/nym-client-wasm-node')
 type OfficialClient = Awaited<InstanceType<typeof officialPackage.NymClient>>
 
-const clock = new RealClock()
 let client: OfficialClient
 /** While set, messages go there instead of to the parent. */
 let intercept: (() => void) | undefined
@@ -84,9 +92,10 @@ function tagText(tag: SenderTag): string {
   )
 }
 
-/** One-packet messages to itself, one after the other; resolves with each one's milliseconds. */
-async function pingPong(messages: number): Promise<number[]> {
-  const times: number[] = []
+/** One-packet messages to itself, one after the other. */
+async function pingPong(messages: number): Promise<PingPong> {
+  const latenciesMs: number[] = []
+  packetTimes = []
   const message = new TextEncoder().encode('hello world')
   const ownAddress = client.selfAddress()
   for (let i = 0; i < messages; i++) {
@@ -96,10 +105,12 @@ async function pingPong(messages: number): Promise<number[]> {
     const sentAt = clock.monotonic()
     await client.send_regular_message(message, ownAddress)
     await arrived
-    times.push(clock.monotonic() - sentAt)
+    latenciesMs.push(clock.monotonic() - sentAt)
   }
   intercept = undefined
-  return times
+  const packetTimesMs = packetTimes
+  packetTimes = undefined
+  return { latenciesMs, packetTimesMs }
 }
 
 function run(command: Command): Promise<unknown> | unknown {

@@ -36,6 +36,13 @@ export interface Started {
   readonly connectMs: number
 }
 
+export interface PingPong {
+  /** From each message's sending to its delivery. */
+  readonly latenciesMs: readonly number[]
+  /** When the client wrote a packet to its gateway meanwhile, cover included; any origin. */
+  readonly packetTimesMs: readonly number[]
+}
+
 export type Command =
   | ({ readonly kind: 'start' } & ClientStart)
   /** A plain message; with `replySurbs`, an anonymous one. */

@@ -9,13 +9,14 @@ import { type Clock, RealClock, type Timer } from '@mixwright/runtime'
 import type {
   ClientStart,
   Command,
+  PingPong,
   ReceivedMessage,
   Report,
   Started,
   StoredDatabases,
 } from './official-client-protocol.js'
 
-export type { ClientStart, ReceivedMessage, StoredDatabases } from './official-client-protocol.js'
+export type { ClientStart, PingPong, ReceivedMessage, StoredDatabases } from './official-client-protocol.js'
 
 /** Longest wait for anything. Far beyond what a busy machine needs: it turns a hang into a sentence. */
 const PATIENCE_MS = 90_000
@@ -106,9 +107,9 @@ export class OfficialClient implements AsyncDisposable {
     await this.#request({ kind: 'reply', senderTag, message })
   }
 
-  /** One-packet messages to itself, one after the other: milliseconds of each. */
-  async pingPong(messages: number): Promise<number[]> {
-    return (await this.#request({ kind: 'ping-pong', messages }, PATIENCE_MS + 1_000 * messages)) as number[]
+  /** One-packet messages to itself, one after the other. */
+  async pingPong(messages: number): Promise<PingPong> {
+    return (await this.#request({ kind: 'ping-pong', messages }, PATIENCE_MS + 1_000 * messages)) as PingPong
   }
 
   /** Resident memory of its process, bytes. */
