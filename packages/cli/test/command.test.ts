@@ -1,64 +1,15 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { listenOn } from '@mixwright/runtime/node'
+import { assertOneLine, Run, run } from './running-command.js'
 
-const program = fileURLToPath(new URL('../../bin/mixwright.mjs', import.meta.url))
 const scratch = mkdtempSync(join(tmpdir(), 'mixwright-cli-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))
-
-interface Finished {
-  readonly code: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** A run of the command whose output can be awaited piece by piece. */
-class Run {
-  readonly child: ChildProcess
-  readonly finished: Promise<Finished>
-  #stdout = ''
-  #stderr = ''
-  #onOutput = () => {}
-
-  constructor(args: readonly string[], env: Record<string, string> = {}) {
-    this.child = spawn(process.execPath, [program, ...args], { env: { ...process.env, ...env } })
-    this.child.stdout?.on('data', (chunk) => {
-      this.#stdout += chunk
-      this.#onOutput()
-    })
-    this.child.stderr?.on('data', (chunk) => {
-      this.#stderr += chunk
-    })
-    this.finished = once(this.child, 'close').then(([code]) => ({ code, stdout: this.#stdout, stderr: this.#stderr }))
-  }
-
-  /** Wait until the output contains `text`; fails when the command ends before. */
-  async prints(text: string): Promise<string> {
-    const seen = new Promise<void>((resolve) => {
-      this.#onOutput = () => {
-        if (this.#stdout.includes(text)) resolve()
-      }
-      this.#onOutput()
-    })
-    const ended = await Promise.race([seen, this.finished])
-    if (ended && !ended.stdout.includes(text)) assert.fail(`ended early: ${JSON.stringify(ended)}`)
-    return this.#stdout
-  }
-
-  async interrupt(): Promise<Finished> {
-    this.child.kill('SIGINT')
-    return this.finished
-  }
-}
-
-const run = (...args: string[]) => new Run(args).finished
 
 describe('mixwright up', () => {
   it('prints every node, the directory, lines to paste, and the warning twice', async () => {
@@ -188,10 +139,3 @@ describe('mixwright exec', () => {
     assert.equal((await child.finished).code, 128 + 15)
   })
 })
-
-function assertOneLine({ code, stdout, stderr }: Finished, errorCode: string): void {
-  assert.equal(code, 1, stderr)
-  assert.equal(stdout, '')
-  assert.equal(stderr.trim().split('\n').length, 1, stderr)
-  assert.match(stderr, new RegExp(errorCode))
-}

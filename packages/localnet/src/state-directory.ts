@@ -10,6 +10,9 @@ import { writeFileAtomically } from '@mixwright/runtime/node'
 import { lock } from 'proper-lockfile'
 import { z } from 'zod'
 
+/** A lock whose owner was killed is free again after this time, milliseconds; a living owner renews it. */
+const LOCK_STALE_MS = 3_000
+
 const port = z.int().min(1).max(65535)
 
 const networkFile = z.strictObject({
@@ -54,8 +57,8 @@ export class StateDirectory {
     try {
       mkdirSync(absolute, { recursive: true, mode: 0o700 })
       const release = await lock(absolute, {
-        stale: 10_000,
-        update: 3_000,
+        stale: LOCK_STALE_MS,
+        update: LOCK_STALE_MS / 3,
         lockfilePath: join(absolute, 'network.lock'),
         onCompromised: () => {},
       })
@@ -64,7 +67,11 @@ export class StateDirectory {
       const { code, message } = cause as NodeJS.ErrnoException
       const details = { kind: 'local', data: { path: absolute }, cause } as const
       if (code === 'ELOCKED') {
-        throw new MixError('MIX_DATA_LOCKED', `The data directory ${absolute} is in use by another network.`, details)
+        throw new MixError(
+          'MIX_DATA_LOCKED',
+          `The data directory ${absolute} is in use by another network, or its owner was killed a moment ago.`,
+          details,
+        )
       }
       throw new MixError('MIX_DATA_UNUSABLE', `The data directory ${absolute} cannot be used: ${message}`, details)
     }
