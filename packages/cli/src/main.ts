@@ -13,6 +13,8 @@ const USAGE = 2
 
 /** Run the command line; resolves with the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
+  // A reader that has seen enough, as in `up --json | head -1`, is no reason to end a network.
+  process.stdout.on('error', () => {})
   const program = new Command('mixwright')
     .description('A complete mixnet that speaks Nym, on your laptop.')
     .version(VERSION)

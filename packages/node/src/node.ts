@@ -63,6 +63,7 @@ export class Node {
   /** Bind all ports and serve. Errors: those of binding (`MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`) and of opening the mailbox. */
   static async start(options: NodeOptions): Promise<Node> {
     const { clock, random, logger, metrics, crypto, keys, role } = options
+    logger.info({ role, crypto: crypto.name }, 'node starting')
     metrics.gauge('mixwright_crypto_provider', 'The cryptography in use', { provider: crypto.name }).set(1)
     const egress = new Egress({ clock, random, metrics, frameVersion: options.frameVersion })
     const forwarder = new Forwarder(clock, metrics, egress)

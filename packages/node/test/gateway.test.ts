@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type Clock, MemoryMetrics, RealClock, SystemRandom, silentLogger, VirtualClock } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
-import { encodeMixPacket, type MixPacket } from '@mixwright/wire'
+import { encodeClientRequest, encodeMixPacket, type MixPacket } from '@mixwright/wire'
 import { Gateway, type GatewayOptions } from '../src/gateway/gateway.js'
 import { GatewayClient, type Identity, newIdentity } from './gateway-client.js'
 
@@ -464,6 +464,24 @@ describe('hostile and broken clients', () => {
     clock.advance(5_001)
     assert.equal((await half.next()).type, 'handshakeError')
     await half.closed
+  })
+
+  it('one that asks and asks but never reads is dropped, beside an honest one', async () => {
+    await using fixture = await Fixture.open()
+    const [bad, good] = [
+      await fixture.authenticated(await fixture.registered()),
+      await fixture.connect(newIdentity(crypto)),
+    ]
+    bad.websocket.pause()
+    const question = encodeClientRequest({ type: 'supportedProtocol' })
+    let gone = false
+    const sessions = () => fixture.metrics.value('mixwright_gateway_sessions')
+    while (!gone) {
+      for (let i = 0; i < 5000; i++) bad.websocket.send(question)
+      await turn()
+      gone = sessions() === 0
+    }
+    assert.equal((await good.register()).type, 'register')
   })
 
   it('500 idle connections stand beside an honest client', async () => {

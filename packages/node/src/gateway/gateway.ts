@@ -95,6 +95,7 @@ export class Gateway implements FinalHop {
       }
       const listener = await WebSocketListener.open({
         clock,
+        logger,
         metrics,
         listen: options.listen,
         maximumConnections: options.maximumConnections ?? 8192,

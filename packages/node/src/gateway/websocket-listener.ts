@@ -4,7 +4,7 @@
  */
 import { createServer, type Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Clock, Metrics } from '@mixwright/runtime'
+import type { Clock, Logger, Metrics } from '@mixwright/runtime'
 import { type ListenAddress, listenOn } from '@mixwright/runtime/node'
 import { MAX_BINARY_BYTES } from '@mixwright/wire'
 import { type RawData, type WebSocket, WebSocketServer } from 'ws'
@@ -12,9 +12,14 @@ import type { Session, SessionSocket } from './session.js'
 
 /** From the TCP connection to the end of the websocket upgrade, milliseconds. */
 const UPGRADE_MS = 1_500
+/** For the last words to a client whose connection is ended, milliseconds. */
+const GOODBYE_MS = 1_000
+/** Unsent bytes past which a client that goes on asking without reading is dropped. More than any page of pushes. */
+const UNREAD_BYTES = 16 * 1024 * 1024
 
 export interface WebSocketListenerOptions {
   readonly clock: Clock
+  readonly logger: Logger
   readonly metrics: Metrics
   readonly listen: ListenAddress
   /** Open client connections; over it a TCP connection is dropped. */
@@ -67,7 +72,7 @@ export class WebSocketListener {
     server.on('upgrade', (request, socket: Socket, head) => {
       websockets.handleUpgrade(request, socket, head, (websocket) => {
         upgraded.add(socket)
-        serve(websocket, socket, options.openSession)
+        serve(websocket, socket, options)
       })
     })
     const port = await listenOn(server, options.listen)
@@ -82,8 +87,9 @@ export class WebSocketListener {
   }
 }
 
-function serve(websocket: WebSocket, socket: Socket, openSession: (socket: SessionSocket) => Session): void {
+function serve(websocket: WebSocket, socket: Socket, { clock, logger, openSession }: WebSocketListenerOptions): void {
   let corked = false
+  let ending = false
   /** Hold writes back until the end of this turn of the event loop. */
   const batch = () => {
     if (corked) return
@@ -110,20 +116,32 @@ function serve(websocket: WebSocket, socket: Socket, openSession: (socket: Sessi
       if (websocket.readyState === websocket.OPEN) websocket.ping(data)
     },
     terminate() {
-      // What was written in this turn, an error's text above all, still leaves.
-      setImmediate(() => {
-        if (socket.destroyed) return
-        socket.end(() => websocket.terminate())
-      })
+      if (ending) return
+      ending = true
+      // What was written in this turn, an error's text above all, still leaves; but nobody is waited for.
+      const timer = clock.setTimer(GOODBYE_MS, () => websocket.terminate(), { background: true })
+      websocket.once('close', () => timer.cancel())
+      setImmediate(() => socket.end(() => websocket.terminate()))
     },
     pause: () => websocket.pause(),
     resume: () => websocket.resume(),
   })
+  /** Whatever a handler trips over ends this connection, never the process. */
+  const guarded = (handle: () => void) => {
+    if (ending) return
+    if (websocket.bufferedAmount > UNREAD_BYTES) return websocket.terminate()
+    try {
+      handle()
+    } catch (error) {
+      logger.error({ reason: (error as Error).message }, 'a client connection failed')
+      websocket.terminate()
+    }
+  }
   websocket.on('message', (data: RawData, isBinary: boolean) => {
     const bytes = data as Buffer
-    if (isBinary) session.onBinary(bytes)
-    else session.onText(bytes.toString('utf8'))
+    guarded(() => (isBinary ? session.onBinary(bytes) : session.onText(bytes.toString('utf8'))))
   })
+  websocket.on('ping', () => guarded(() => {}))
   websocket.on('pong', (data) => session.onPong(data))
   websocket.on('error', () => websocket.terminate())
   websocket.once('close', () => session.onClosed())
