@@ -8,7 +8,6 @@ import {
   type Logger,
   MemoryMetrics,
   MixError,
-  type Random,
   RealClock,
   SeededRandom,
   SystemRandom,
@@ -17,7 +16,7 @@ import {
 import { writeFileAtomically } from '@mixwright/runtime/node'
 import { type CryptoProvider, type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
 import { clientEnvironment, dotenv } from './environment.js'
-import { LOOPBACK, NodeHandle, type NodePorts } from './node-handle.js'
+import { LOOPBACK, NodeHandle, type NodePorts, type Surroundings } from './node-handle.js'
 import { type SavedNetwork, StateDirectory } from './state-directory.js'
 
 /** Layers of every Nym route. */
@@ -54,16 +53,6 @@ export interface NetworkNode {
   readonly mixAddress: string
   readonly httpUrl: string
   readonly clientUrl?: string
-}
-
-/** What every node of a network is handed. */
-export interface Surroundings {
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly crypto: CryptoProvider
-  /** Tag of the Sphinx keys. */
-  readonly rotationId: number
 }
 
 /**

@@ -4,9 +4,19 @@
  */
 import { join } from 'node:path'
 import { loadOrCreateNodeKeys, Node, type NodeKeys, type NodeRole } from '@mixwright/node'
-import { MemoryMetrics, MixError } from '@mixwright/runtime'
+import { type Clock, type Logger, MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
+import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
-import type { Surroundings } from './network.js'
+
+/** What every node of a network is handed. */
+export interface Surroundings {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly crypto: CryptoProvider
+  /** Tag of the Sphinx keys. */
+  readonly rotationId: number
+}
 
 /** Ports of one node; 0 takes any free one at the first start. */
 export interface NodePorts {

@@ -2,6 +2,8 @@
 
 export type LogFields = Readonly<Record<string, unknown>>
 
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
+
 export interface Logger {
   debug(fields: LogFields, message: string): void
   info(fields: LogFields, message: string): void

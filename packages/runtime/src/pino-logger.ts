@@ -1,7 +1,6 @@
 /** Pino as the logger. Apart from node.ts so that it is loaded only by programs that log. */
 import { pino } from 'pino'
-import type { Logger } from './logger.js'
-import type { LogLevel } from './node.js'
+import type { Logger, LogLevel } from './logger.js'
 
 /** JSON lines on standard error; `bindings` are none, so that no host name or process number leaks into a pasted log. */
 export function pinoLogger(level: LogLevel): Logger {

@@ -3,22 +3,31 @@
  * whether it still lives; only a dead one gives way.
  */
 
-import { keyOf } from './mailbox.js'
-import type { Session } from './session.js'
+import { keyOf } from './client-store.js'
+
+/** A client's session, as far as others need it. */
+export interface ActiveSession {
+  /** Drop the connection. */
+  terminate(): void
+  /** Whether the client still answers. */
+  isAlive(): Promise<boolean>
+  /** A message for the client; false when the session is over and cannot take it. */
+  deliver(message: Uint8Array, accepted: () => void): boolean
+}
 
 export class ActiveClients {
-  readonly #sessions = new Map<string, Session>()
+  readonly #sessions = new Map<string, ActiveSession>()
 
   get size(): number {
     return this.#sessions.size
   }
 
-  find(identity: Uint8Array): Session | undefined {
+  find(identity: Uint8Array): ActiveSession | undefined {
     return this.#sessions.get(keyOf(identity))
   }
 
   /** Enter `session`; a previous one of the same client is dropped. */
-  enter(identity: Uint8Array, session: Session): void {
+  enter(identity: Uint8Array, session: ActiveSession): void {
     const key = keyOf(identity)
     const previous = this.#sessions.get(key)
     this.#sessions.set(key, session)
@@ -26,7 +35,7 @@ export class ActiveClients {
   }
 
   /** Remove the entry, but only if it is still `session`'s: a late goodbye must not take out its successor. */
-  leave(identity: Uint8Array, session: Session): void {
+  leave(identity: Uint8Array, session: ActiveSession): void {
     const key = keyOf(identity)
     if (this.#sessions.get(key) === session) this.#sessions.delete(key)
   }

@@ -78,3 +78,8 @@ export function isStale(client: StoredClient, timestamp: number, nonce: Uint8Arr
   }
   return false
 }
+
+/** The key of a client in maps: its identity as a string, made cheaply, for this process only. */
+export function keyOf(identity: Uint8Array): string {
+  return Buffer.from(identity.buffer, identity.byteOffset, identity.length).toString('latin1')
+}

@@ -11,6 +11,7 @@ import { droppedPackets } from '../mix/packet-metrics.js'
 import { ActiveClients } from './active-clients.js'
 import { ClientStore } from './client-store.js'
 import { type Durability, openGatewayDatabase, type SqlDatabase } from './gateway-database.js'
+import type { GatewayServices } from './gateway-services.js'
 import { Mailbox, type MailboxLimits } from './mailbox.js'
 import { Session } from './session.js'
 import { WebSocketListener } from './websocket-listener.js'
@@ -35,23 +36,6 @@ export interface GatewayOptions {
   readonly acceptLegacyAuthentication?: boolean
   /** Towards the mix network; never throws. */
   forward(mixPacket: MixPacket): void
-}
-
-/** What a session is handed. */
-export interface GatewayServices {
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly metrics: Metrics
-  readonly crypto: CryptoProvider
-  readonly identitySeed: Uint8Array
-  readonly acceptLegacyAuthentication: boolean
-  readonly clients: ClientStore
-  readonly mailbox: Mailbox
-  readonly active: ActiveClients
-  readonly forwarded: Counter
-  forward(mixPacket: MixPacket): void
-  counted(what: 'registrations' | 'authentications', result: 'accepted' | 'refused'): void
 }
 
 export class Gateway implements FinalHop {

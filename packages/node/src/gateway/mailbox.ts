@@ -4,6 +4,7 @@
  */
 import type { Clock, Counter, Logger, Metrics, Timer } from '@mixwright/runtime'
 import { droppedPackets } from '../mix/packet-metrics.js'
+import { keyOf } from './client-store.js'
 import type { SqlDatabase } from './gateway-database.js'
 
 export interface MailboxLimits {
@@ -210,9 +211,4 @@ export class Mailbox {
     }
     this.#cleaningTimer = this.#clock.setTimer(CLEANING_INTERVAL_MS, () => this.#clean(), { background: true })
   }
-}
-
-/** Map key of an identity. */
-export function keyOf(identity: Uint8Array): string {
-  return Buffer.from(identity.buffer, identity.byteOffset, identity.length).toString('latin1')
 }

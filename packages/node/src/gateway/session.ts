@@ -20,10 +20,11 @@ import {
   type ServerResponse,
   seal,
 } from '@mixwright/wire'
+import type { ActiveSession } from './active-clients.js'
 import { authenticateClient, authenticateLegacyClient } from './authenticate-client.js'
 import { OPEN_BANDWIDTH } from './bandwidth.js'
 import { ClientDelivery, type DeliverySocket } from './client-delivery.js'
-import type { GatewayServices } from './gateway.js'
+import type { GatewayServices } from './gateway-services.js'
 import { Registration } from './registration.js'
 
 /** The connection under a session. */
@@ -63,7 +64,7 @@ const LIVENESS_MS = 1_000
 /** The answer to every packet: open bandwidth never changes. */
 const SEND_TEXT = encodeServerResponse({ type: 'send', remainingBandwidth: OPEN_BANDWIDTH })
 
-export class Session {
+export class Session implements ActiveSession {
   readonly #socket: SessionSocket
   readonly #services: GatewayServices
   readonly #clock: Clock
