@@ -125,6 +125,7 @@ export class Network implements AsyncDisposable {
       const directory = await startDirectory(plan, handles, surroundings, options)
       started.push(directory)
       await directory.whenRoutable()
+      for (const handle of handles) handle.onRestart = () => directory.refresh()
       state.save(savedForm(plan.genesisMs, directory, handles))
       return new Network(directory, handles, state, crypto)
     } catch (error) {

@@ -39,6 +39,8 @@ export class NodeHandle {
   readonly #keys: NodeKeys
   #ports: NodePorts
   #node: Node | undefined
+  /** Called when the node serves again after a stop, so that a directory need not find out by itself. */
+  onRestart: (() => Promise<void>) | undefined
 
   constructor(name: string, role: NodeRole, ports: NodePorts, directory: string, surroundings: Surroundings) {
     this.name = name
@@ -97,6 +99,7 @@ export class NodeHandle {
       }),
     })
     this.#node = node
+    await this.onRestart?.()
     this.#ports = {
       mixPort: node.mixPort,
       httpPort: node.httpPort,

@@ -135,6 +135,12 @@ describe('one node of a network', () => {
     await gateway.start()
     await json(`${gateway.httpUrl}/api/v1/health`)
     assert.deepEqual(net.nodes, before)
+    // Away for so long that the directory gave it up: it is listed again as soon as it is back.
+    await gateway.stop()
+    for (let missed = 0; missed < 3; missed++) await net.directory.refresh()
+    assert.equal(net.directory.snapshot?.nodes.length, 4)
+    await gateway.start()
+    assert.equal(net.directory.snapshot?.nodes.length, 5)
     await assert.rejects(gateway.start(), { code: 'MIX_NODE_RUNNING' })
   })
 })
