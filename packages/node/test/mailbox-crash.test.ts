@@ -29,7 +29,7 @@ describe('kill -9 while 10 000 messages arrive', () => {
       const accepted = output.split('\n').slice(0, -1).map(Number)
       assert.ok(accepted.length >= killAfter)
 
-      const database = openGatewayDatabase(path, 'power-loss')
+      const database = openGatewayDatabase(path, 'power-loss', 1e9)
       const mailbox = new Mailbox(database, new RealClock(), silentLogger, new MemoryMetrics())
       const stored = mailbox
         .page(new Uint8Array(32).fill(1), 0, MESSAGES)

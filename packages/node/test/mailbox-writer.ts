@@ -5,7 +5,12 @@ import { openGatewayDatabase } from '../src/gateway/gateway-database.js'
 import { Mailbox } from '../src/gateway/mailbox.js'
 
 const [path = '', total = '0'] = process.argv.slice(2)
-const mailbox = new Mailbox(openGatewayDatabase(path, 'power-loss'), new RealClock(), silentLogger, new MemoryMetrics())
+const mailbox = new Mailbox(
+  openGatewayDatabase(path, 'power-loss', 1e9),
+  new RealClock(),
+  silentLogger,
+  new MemoryMetrics(),
+)
 const client = new Uint8Array(32).fill(1)
 
 let next = 0

@@ -31,13 +31,18 @@ const SCHEMA = `
 /** When a commit is on the disk: `power-loss` survives a dead machine, `process` only a dead process. */
 export type Durability = 'power-loss' | 'process'
 
-/** Open or create. Error: `MIX_GATEWAY_DATABASE` (locked, corrupt, read-only, full, or of a newer version). */
-export function openGatewayDatabase(path: string, durability: Durability): SqlDatabase {
+/**
+ * Open or create. The file never grows past `maximumBytes`: then writes fail as on a full disk.
+ * Error: `MIX_GATEWAY_DATABASE` (locked, corrupt, read-only, full, or of a newer version).
+ */
+export function openGatewayDatabase(path: string, durability: Durability, maximumBytes: number): SqlDatabase {
   let database: SqlDatabase | undefined
   try {
     database = new Database(path)
     database.exec('PRAGMA journal_mode = WAL')
     database.exec(`PRAGMA synchronous = ${durability === 'power-loss' ? 'FULL' : 'NORMAL'}`)
+    const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get([]) as { page_size: number }
+    database.exec(`PRAGMA max_page_count = ${Math.floor(maximumBytes / pageBytes)}`)
     const { user_version: version } = database.prepare('PRAGMA user_version').get([]) as { user_version: number }
     if (version > SCHEMA_VERSION) throw new Error(`it was written by a newer release (schema ${version})`)
     if (version === 0) database.exec(`BEGIN; ${SCHEMA} PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`)

@@ -29,6 +29,11 @@ export interface GatewayOptions {
   readonly databaseFile: string
   /** @default 'power-loss' */
   readonly durability?: Durability
+  /**
+   * Largest size of that file, bytes. Past it nothing more is stored, and nobody more registered, until mailboxes are
+   * emptied or messages expire. @default 8589934592
+   */
+  readonly maximumDatabaseBytes?: number
   readonly mailboxLimits?: Partial<MailboxLimits>
   /** Open client connections. @default 8192 */
   readonly maximumConnections?: number
@@ -56,7 +61,11 @@ export class Gateway implements FinalHop {
   /** Open the database and listen. Errors: `MIX_GATEWAY_DATABASE`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
   static async open(options: GatewayOptions): Promise<Gateway> {
     const { clock, random, logger, metrics, crypto, identitySeed } = options
-    const database = openGatewayDatabase(options.databaseFile, options.durability ?? 'power-loss')
+    const database = openGatewayDatabase(
+      options.databaseFile,
+      options.durability ?? 'power-loss',
+      options.maximumDatabaseBytes ?? 8 * 1024 ** 3,
+    )
     const mailbox = new Mailbox(database, clock, logger, metrics, options.mailboxLimits)
     try {
       const active = new ActiveClients()

@@ -5,6 +5,7 @@
 import { base64 } from '@scure/base'
 import { z } from 'zod'
 import { decodeBase58 } from '../base58.js'
+import { parseJsonText } from './json-text.js'
 
 const u8 = z.int().min(0).max(255)
 const bytes = z.array(u8).transform((values): Uint8Array => Uint8Array.from(values))
@@ -55,19 +56,9 @@ const clientRequest = z.discriminatedUnion('type', [
 export type ClientRequest = z.infer<typeof clientRequest>
 export type ClientRequestType = ClientRequest['type']
 
-/** Longest text read, characters. The largest legitimate one is an ecash credential of some tens of kilobytes. */
-export const MAX_TEXT_LENGTH = 262_144
-
 /** Parse a text message; undefined when it is no request. Never throws. */
 export function parseClientRequest(text: string): ClientRequest | undefined {
-  if (text.length > MAX_TEXT_LENGTH) return undefined
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  const parsed = clientRequest.safeParse(value)
+  const parsed = clientRequest.safeParse(parseJsonText(text))
   return parsed.success ? parsed.data : undefined
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod'
+import { parseJsonText } from './json-text.js'
 
 export type ServerResponse =
   | { readonly type: 'supportedProtocol'; readonly version: number }
@@ -87,19 +88,9 @@ const serverResponse = z.discriminatedUnion('type', [
   }),
 ])
 
-/** Longest text read from a gateway, characters. */
-const MAX_TEXT_LENGTH = 262_144
-
 /** Parse a text message of a gateway; undefined when it is none, or says that registering or authenticating failed. */
 export function parseServerResponse(text: string): ServerResponse | undefined {
-  if (text.length > MAX_TEXT_LENGTH) return undefined
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
-  const parsed = serverResponse.safeParse(value)
+  const parsed = serverResponse.safeParse(parseJsonText(text))
   return parsed.success ? ownForm(parsed.data) : undefined
 }
 
