@@ -11,10 +11,15 @@ const LONGEST_TEXT = 128
 
 /** Bytes of a text, or undefined when it is no base58 or does not decode to `length` bytes. */
 export function decodeBase58(text: string, length: number): Uint8Array | undefined {
+  const bytes = decodeAnyBase58(text)
+  return bytes?.length === length ? bytes : undefined
+}
+
+/** Bytes of a text, however many; undefined when it is no base58 or longer than 128 characters. */
+export function decodeAnyBase58(text: string): Uint8Array | undefined {
   if (text.length > LONGEST_TEXT) return undefined
   try {
-    const bytes = base58.decode(text)
-    return bytes.length === length ? bytes : undefined
+    return base58.decode(text)
   } catch {
     return undefined
   }

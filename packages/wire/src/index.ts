@@ -2,6 +2,51 @@
 
 // addresses and gateway messages
 export { decodeBase58, encodeBase58 } from './base58.js'
+// what clients say to each other
+export { ACK_MESSAGE_BYTES, openAck, sealAck } from './client/ack.js'
+export { ChunkedMessage, requiredFragments, unpadMessage } from './client/chunking.js'
+export {
+  COVER_FRAGMENT_IDENTIFIER,
+  decodeFragment,
+  decodeFragmentIdentifier,
+  drawSetId,
+  encodeFragmentIdentifier,
+  type Fragment,
+  type FragmentIdentifier,
+  writeFragmentHeader,
+} from './client/fragment.js'
+export {
+  decodeNymMessage,
+  encodeNymMessage,
+  formatSenderTag,
+  type NymMessage,
+  parseSenderTag,
+  type RepliableContent,
+  type ReplyContent,
+  SENDER_TAG_BYTES,
+} from './client/nym-message.js'
+export {
+  COVER_CONTENT,
+  deriveFragmentKey,
+  encodePacketPlaintext,
+  fragmentSpace,
+  isCover,
+  KEY_FIELD_BYTES,
+  replyKeyDigest,
+  splitPushedMessage,
+} from './client/packet-plaintext.js'
+export {
+  decodeReplySurb,
+  decodeReplySurbs,
+  decodeReplySurbsV1,
+  encodeReplySurb,
+  encodeReplySurbs,
+  type LeadingReplySurbs,
+  REPLY_KEY_BYTES,
+  type ReplySurb,
+  type ReplySurbs,
+} from './client/reply-surb.js'
+export { decodeSdkPayload, encodeSdkPayload, type SdkPayload } from './client/sdk-payload.js'
 // directory documents
 export * from './directory/documents.js'
 export {
@@ -37,14 +82,13 @@ export {
   PUSHED_MIX_MESSAGE,
   sealBinaryFrame,
 } from './gateway/binary-frame.js'
+export { type ClientRequest, encodeClientRequest } from './gateway/client-request.js'
 export {
-  type ClientRequest,
   decodeLegacyAuthentication,
-  encodeClientRequest,
   parseClientRequest,
   parseSensitiveRequest,
   type SensitiveRequest,
-} from './gateway/client-request.js'
+} from './gateway/client-request-parser.js'
 export {
   decodeGatewayMaterial,
   decodeHandshakeInit,
@@ -60,11 +104,19 @@ export {
   AUTHENTICATE_V2,
   authenticatedProtocol,
   CURRENT_PROTOCOL,
+  EMBEDDED_KEY_ROTATION,
   handshakeProtocol,
   registeredProtocol,
 } from './gateway/protocol-version.js'
 export { encodeServerResponse, parseServerResponse, type ServerResponse } from './gateway/server-response.js'
-export { deriveSharedKey, NONCE_BYTES, open, seal } from './gateway/shared-key.js'
+export {
+  deriveSharedKey,
+  HANDSHAKE_SALT_BYTES,
+  NONCE_BYTES,
+  open,
+  SHARED_KEY_BYTES,
+  seal,
+} from './gateway/shared-key.js'
 export {
   encodeFrame,
   type Frame,
@@ -100,3 +152,20 @@ export {
   RECIPIENT_BYTES,
   type Recipient,
 } from './recipient.js'
+// the local websocket between apps and a client
+export { type ApiError, type ApiErrorKind, apiError } from './websocket-api/api-error.js'
+export type { Receipt, ReceiptState } from './websocket-api/receipt.js'
+export {
+  decodeWebsocketRequest,
+  encodeWebsocketRequest,
+  formatWebsocketRequest,
+  parseWebsocketRequest,
+  type WebsocketRequest,
+} from './websocket-api/request.js'
+export {
+  decodeWebsocketResponse,
+  encodeWebsocketResponse,
+  formatWebsocketResponse,
+  parseWebsocketResponse,
+  type WebsocketResponse,
+} from './websocket-api/response.js'

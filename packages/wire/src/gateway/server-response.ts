@@ -2,8 +2,6 @@
  * Text messages to a client (02-gateway §3.2, §3.3). Numbers are integers within 2⁵³−1, never null and never absent:
  * official clients read them as `u8` and `i64`, and one that fails to parse leaves them deaf.
  */
-
-import { z } from 'zod'
 import { parseJsonText } from './json-text.js'
 
 export type ServerResponse =
@@ -54,64 +52,79 @@ function wireForm(response: ServerResponse): Record<string, unknown> {
   }
 }
 
-const u8 = z.int().min(0).max(255)
-/** Absent means 0, as official clients read it. */
-const protocolVersion = u8.optional().transform((version) => version ?? 0)
-const bytes = z.array(u8).transform((values) => Uint8Array.from(values))
-/** An i64; what JavaScript cannot count is cut to what it can. */
-const bandwidth = z
-  .number()
-  .refine((value) => Number.isInteger(value) && Math.abs(value) <= 2 ** 63)
-  .transform((value) => Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value)))
-
-const serverResponse = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('supportedProtocol'), version: u8 }),
-  z.object({ type: z.literal('handshakePayload'), protocol_version: protocolVersion, data: bytes }),
-  z.object({ type: z.literal('handshakeError'), message: z.string() }),
-  z.object({ type: z.literal('register'), protocol_version: protocolVersion, status: z.literal(true) }),
-  z.object({
-    type: z.literal('authenticate'),
-    protocol_version: protocolVersion,
-    status: z.literal(true),
-    bandwidth_remaining: bandwidth,
-  }),
-  z.object({ type: z.literal('bandwidth'), available_total: bandwidth }),
-  z.object({ type: z.literal('send'), remaining_bandwidth: bandwidth }),
-  z.object({ type: z.literal('encryptedResponse'), ciphertext: bytes, nonce: bytes }),
-  z.object({ type: z.literal('error'), message: z.string() }),
-  z.object({
-    type: z.literal('typedError'),
-    error: z.union([
-      z.literal('ticket_replay'),
-      z.object({ out_of_bandwidth: z.object({ required: bandwidth, available: bandwidth }) }),
-    ]),
-  }),
-])
+/** A JSON object of which nothing is known. */
+type Loose = Readonly<Record<string, unknown>>
 
 /** Parse a text message of a gateway; undefined when it is none, or says that registering or authenticating failed. */
 export function parseServerResponse(text: string): ServerResponse | undefined {
-  const parsed = serverResponse.safeParse(parseJsonText(text))
-  return parsed.success ? ownForm(parsed.data) : undefined
+  const value = parseJsonText(text)
+  return typeof value === 'object' && value !== null ? ownForm(value as Loose) : undefined
 }
 
-function ownForm(response: z.infer<typeof serverResponse>): ServerResponse {
-  switch (response.type) {
-    case 'handshakePayload':
-      return { type: response.type, protocolVersion: response.protocol_version, data: response.data }
-    case 'register':
-      return { type: response.type, protocolVersion: response.protocol_version }
-    case 'authenticate': {
-      const { type, protocol_version, bandwidth_remaining } = response
-      return { type, protocolVersion: protocol_version, bandwidthRemaining: bandwidth_remaining }
+function ownForm(wire: Loose): ServerResponse | undefined {
+  const type = wire.type
+  switch (type) {
+    case 'supportedProtocol':
+      return isByte(wire.version) ? { type, version: wire.version } : undefined
+    case 'handshakePayload': {
+      const protocolVersion = protocolVersionOf(wire)
+      const data = bytesOf(wire.data)
+      return protocolVersion !== undefined && data ? { type, protocolVersion, data } : undefined
     }
-    case 'bandwidth':
-      return { type: response.type, availableTotal: response.available_total }
-    case 'send':
-      return { type: response.type, remainingBandwidth: response.remaining_bandwidth }
-    case 'typedError':
-      if (response.error === 'ticket_replay') return { type: 'error', message: 'ticket_replay' }
-      return { type: response.type, outOfBandwidth: response.error.out_of_bandwidth }
+    case 'handshakeError':
+    case 'error':
+      return typeof wire.message === 'string' ? { type, message: wire.message } : undefined
+    case 'register': {
+      const protocolVersion = protocolVersionOf(wire)
+      return protocolVersion !== undefined && wire.status === true ? { type, protocolVersion } : undefined
+    }
+    case 'authenticate': {
+      const protocolVersion = protocolVersionOf(wire)
+      const bandwidthRemaining = bandwidthOf(wire.bandwidth_remaining)
+      if (protocolVersion === undefined || bandwidthRemaining === undefined || wire.status !== true) return undefined
+      return { type, protocolVersion, bandwidthRemaining }
+    }
+    case 'bandwidth': {
+      const availableTotal = bandwidthOf(wire.available_total)
+      return availableTotal === undefined ? undefined : { type, availableTotal }
+    }
+    case 'send': {
+      const remainingBandwidth = bandwidthOf(wire.remaining_bandwidth)
+      return remainingBandwidth === undefined ? undefined : { type, remainingBandwidth }
+    }
+    case 'encryptedResponse': {
+      const ciphertext = bytesOf(wire.ciphertext)
+      const nonce = bytesOf(wire.nonce)
+      return ciphertext && nonce ? { type, ciphertext, nonce } : undefined
+    }
+    case 'typedError': {
+      if (wire.error === 'ticket_replay') return { type: 'error', message: 'ticket_replay' }
+      const outOfBandwidth = (wire.error as { out_of_bandwidth?: Loose } | null | undefined)?.out_of_bandwidth
+      const required = bandwidthOf(outOfBandwidth?.required)
+      const available = bandwidthOf(outOfBandwidth?.available)
+      if (required === undefined || available === undefined) return undefined
+      return { type, outOfBandwidth: { required, available } }
+    }
     default:
-      return response
+      return undefined
   }
+}
+
+function isByte(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 255
+}
+
+/** Absent means 0, as official clients read it; null does not. */
+function protocolVersionOf({ protocol_version: version = 0 }: Loose): number | undefined {
+  return isByte(version) ? version : undefined
+}
+
+function bytesOf(value: unknown): Uint8Array | undefined {
+  return Array.isArray(value) && value.every(isByte) ? Uint8Array.from(value) : undefined
+}
+
+/** An i64; what JavaScript cannot count is cut to what it can. */
+function bandwidthOf(value: unknown): number | undefined {
+  if (typeof value !== 'number' || !Number.isInteger(value) || Math.abs(value) > 2 ** 63) return undefined
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value))
 }
