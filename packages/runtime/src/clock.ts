@@ -2,6 +2,7 @@
  * Time as a thing that code is handed. `RealClock` is the machine's; `VirtualClock` moves only when told to,
  * so that a whole network can be run, and replayed, without waiting.
  */
+import { type HeapTimer, TimerHeap } from './timer-heap.js'
 
 /** A pending timer; `cancel` is idempotent. */
 export interface Timer {
@@ -35,18 +36,12 @@ export class RealClock implements Clock {
   }
 }
 
-interface VirtualTimer {
-  due: number
-  sequence: number
-  action: () => void
-}
-
 /** A clock that stands still until `advance` or `nextEvent` moves it. Timers fire in order of due time, then of creation. */
 export class VirtualClock implements Clock {
   #elapsed = 0
   #sequence = 0
   readonly #origin: number
-  readonly #timers = new Set<VirtualTimer>()
+  readonly #timers = new TimerHeap()
 
   constructor(originMs = Date.UTC(2026, 0, 1)) {
     this.#origin = originMs
@@ -61,9 +56,11 @@ export class VirtualClock implements Clock {
   }
 
   setTimer(delayMs: number, action: () => void): Timer {
-    const timer = { due: this.#elapsed + Math.max(0, delayMs), sequence: this.#sequence++, action }
+    // Also a delay that is no number counts as none, as on the machine's clock.
+    const due = this.#elapsed + Math.max(0, delayMs || 0)
+    const timer: HeapTimer = { due, sequence: this.#sequence++, action, place: -1 }
     this.#timers.add(timer)
-    return { cancel: () => void this.#timers.delete(timer) }
+    return { cancel: () => this.#timers.remove(timer) }
   }
 
   /** Number of timers that wait. */
@@ -75,7 +72,7 @@ export class VirtualClock implements Clock {
   advance(byMs: number): void {
     const target = this.#elapsed + byMs
     for (;;) {
-      const timer = this.#earliest()
+      const timer = this.#timers.first
       if (timer === undefined || timer.due > target) break
       this.#fire(timer)
     }
@@ -84,23 +81,14 @@ export class VirtualClock implements Clock {
 
   /** Jump to the next timer and fire it; false when none waits. */
   nextEvent(): boolean {
-    const timer = this.#earliest()
+    const timer = this.#timers.first
     if (timer === undefined) return false
     this.#fire(timer)
     return true
   }
 
-  #earliest(): VirtualTimer | undefined {
-    let best: VirtualTimer | undefined
-    for (const timer of this.#timers) {
-      if (best === undefined || timer.due < best.due || (timer.due === best.due && timer.sequence < best.sequence))
-        best = timer
-    }
-    return best
-  }
-
-  #fire(timer: VirtualTimer): void {
-    this.#timers.delete(timer)
+  #fire(timer: HeapTimer): void {
+    this.#timers.remove(timer)
     this.#elapsed = Math.max(this.#elapsed, timer.due)
     timer.action()
   }

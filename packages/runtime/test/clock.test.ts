@@ -1,7 +1,7 @@
 /** The clocks: what `VirtualClock` promises to those who replay a run, and what both promise to everybody. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { RealClock, sleep, VirtualClock } from '@mixwright/runtime'
+import { RealClock, SeededRandom, sleep, type Timer, uniform, VirtualClock } from '@mixwright/runtime'
 import fc from 'fast-check'
 
 describe('VirtualClock', () => {
@@ -52,6 +52,71 @@ describe('VirtualClock', () => {
     assert.equal(clock.pending, 0)
   })
 
+  it('keeps the order under any mixture of timers started, cancelled and fired', () => {
+    const step = fc.oneof(
+      fc.record({ start: fc.integer({ min: 0, max: 20 }) }),
+      fc.record({ cancel: fc.nat() }),
+      fc.record({ advance: fc.integer({ min: 0, max: 8 }) }),
+    )
+    const property = fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const clock = new VirtualClock()
+      const timers: Timer[] = []
+      const fired: number[] = []
+      // The model: a list, sorted anew at every advance.
+      let waiting: { index: number; due: number }[] = []
+      const expected: number[] = []
+      for (const step of steps) {
+        if ('start' in step) {
+          const index = timers.length
+          waiting.push({ index, due: clock.monotonic() + step.start })
+          timers.push(clock.setTimer(step.start, () => fired.push(index)))
+        } else if ('cancel' in step) {
+          const index = step.cancel % (timers.length + 1)
+          timers[index]?.cancel()
+          waiting = waiting.filter((timer) => timer.index !== index)
+        } else {
+          clock.advance(step.advance)
+          const due = waiting.filter((timer) => timer.due <= clock.monotonic())
+          expected.push(...due.sort((a, b) => a.due - b.due || a.index - b.index).map(({ index }) => index))
+          waiting = waiting.filter((timer) => timer.due > clock.monotonic())
+        }
+        assert.deepEqual(fired, expected)
+        assert.equal(clock.pending, waiting.length)
+      }
+    })
+    fc.assert(property)
+  })
+
+  it('keeps the order of thousands when half of them are cancelled', () => {
+    const clock = new VirtualClock()
+    const random = new SeededRandom('thousands of timers')
+    const fired: number[] = []
+    const delays = Array.from({ length: 4_000 }, () => Math.floor(uniform(random) * 1e6))
+    const timers = delays.map((delay) => clock.setTimer(delay, () => fired.push(clock.monotonic())))
+    const kept = delays.filter((_, index) => {
+      const cancelled = uniform(random) < 0.5
+      if (cancelled) timers[index]!.cancel()
+      return !cancelled
+    })
+    assert.equal(clock.pending, kept.length)
+    while (clock.nextEvent());
+    assert.deepEqual(
+      fired,
+      kept.sort((a, b) => a - b),
+    )
+  })
+
+  it('lets a timer cancel another that is due at the same time, and itself', () => {
+    const clock = new VirtualClock()
+    const own = clock.setTimer(5, () => {
+      own.cancel()
+      other.cancel()
+    })
+    const other = clock.setTimer(5, () => assert.fail('cancelled'))
+    clock.advance(5)
+    assert.equal(clock.pending, 0)
+  })
+
   it('jumps from event to event', () => {
     const clock = new VirtualClock()
     let fired = 0
@@ -70,6 +135,11 @@ describe('VirtualClock', () => {
     })
     clock.advance(0)
     assert.equal(at, 100)
+    clock.setTimer(Number.NaN, () => {
+      at = 0
+    })
+    clock.advance(0)
+    assert.equal(at, 0)
   })
 })
 
