@@ -1,10 +1,12 @@
 /**
  * The cryptography that Sphinx stands on, as one interface (01-sphinx §7.4), and the choice between its three
- * implementations: `sodium-native` where it loads, `libsodium-wasm` else, `noble` as the tests' oracle.
- * Only the chosen one is loaded. Lengths are the caller's duty: they are fixed by the protocol, and everything from
+ * implementations: `sodium-native` where it loads, `libsodium-wasm` else and in browsers, `noble` as the tests' oracle.
+ * Which of them are there is `#crypto`'s business. Only the chosen one is loaded. Lengths are the caller's duty: they are fixed by the protocol, and everything from
  * a peer is cut to length before it gets here.
  */
+
 import { MixError } from '@mixwright/runtime'
+import { PROVIDERS } from '#crypto'
 
 export type CryptoProviderName = 'sodium-native' | 'libsodium-wasm' | 'noble'
 
@@ -62,20 +64,14 @@ export async function loadCryptoProvider(name?: CryptoProviderName): Promise<Cry
   }
 }
 
-function load(name: string): Promise<CryptoProvider> {
-  switch (name) {
-    case 'sodium-native':
-      return import('./sodium-native.js').then((module) => module.sodiumNative())
-    case 'libsodium-wasm':
-      return import('./libsodium-wasm.js').then((module) => module.libsodiumWasm())
-    case 'noble':
-      return import('./noble.js').then((module) => module.noble())
-  }
-  throw unavailable(`there is no crypto provider ${JSON.stringify(name)}`, name)
+async function load(name: string): Promise<CryptoProvider> {
+  const provider = Object.hasOwn(PROVIDERS, name) ? PROVIDERS[name] : undefined
+  if (provider === undefined) throw unavailable(`there is no crypto provider ${JSON.stringify(name)} here`, name)
+  return await provider()
 }
 
 function unavailable(message: string, name: string, cause?: unknown): MixError {
-  return new MixError('MIX_CRYPTO_PROVIDER', `${message}; choose sodium-native, libsodium-wasm or noble`, {
+  return new MixError('MIX_CRYPTO_PROVIDER', `${message}; choose ${Object.keys(PROVIDERS).join(' or ')}`, {
     kind: 'usage',
     data: { name },
     cause,
