@@ -1,0 +1,26 @@
+/** The client in Node.js. Browsers get `browser.ts` from the same import. */
+import { loadCryptoProvider } from '@mixwright/sphinx'
+import type { Client, ConnectOptions } from './api.js'
+import { connectOn } from './connect.js'
+import { openNodeWebSocket } from './gateway/node-websocket.js'
+
+export type * from './api.js'
+export type { RotationSchedule, Topology, TopologySource } from './directory/topology.js'
+export type { GatewayDoor, GatewayLink, GatewayLinkEvents } from './gateway/gateway-link.js'
+export { LONGEST_MESSAGE_BYTES } from './message-data.js'
+export { MOST_REPLY_SURBS } from './mixnet-client.js'
+export { PROFILES, type Profile, type ProfileName } from './profile.js'
+export { type ClientStore, STORE_TABLES, type StoreChange, type StoreTable } from './store/client-store.js'
+export { memoryStore } from './store/memory-store.js'
+export { sqlStore } from './store/sql-store.js'
+
+/**
+ * Connect to a mixnet; resolves when messages can be sent. Errors are `MixError`s: `MIX_OPTIONS`, `MIX_DIRECTORY_…`,
+ * `MIX_GATEWAY_…`, `MIX_STORE…`; or the signal's reason.
+ */
+export function connect(options: ConnectOptions): Promise<Client> {
+  return connectOn(
+    { openWebSocket: openNodeWebSocket, loadCrypto: () => loadCryptoProvider(), preferTls: false },
+    options,
+  )
+}

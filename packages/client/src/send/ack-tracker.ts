@@ -1,0 +1,117 @@
+/**
+ * Packets that were sent and not acknowledged (04-client §4.12): whose ack is this, and whose is late. Time is handed in.
+ *
+ * A packet is late after 1.5 × its expected round trip + 1.5 s. From the tenth retransmission on the wait doubles each time,
+ * to a minute at most: a gateway that is away for a while is not hammered.
+ */
+import type { FragmentIdentifier } from '@mixwright/wire'
+import { DueQueue } from './due-queue.js'
+import type { OutgoingMessage } from './outgoing-message.js'
+
+const WAIT_MULTIPLIER = 1.5
+const WAIT_ADDITION_MS = 1500
+/** Retransmissions at the plain pace. */
+const PLAIN_ATTEMPTS = 10
+const LONGEST_WAIT_MS = 60_000
+
+interface Pending {
+  readonly message: OutgoingMessage
+  readonly index: number
+  readonly attempts: number
+  readonly sentAtMs: number
+  /** False once it was late: then it waits in a lane, not for its ack. */
+  awaited: boolean
+}
+
+/** A packet whose ack is late. */
+export interface LatePacket {
+  readonly message: OutgoingMessage
+  readonly index: number
+  /** How often it was sent again already. */
+  readonly retransmissions: number
+}
+
+export class AckTracker {
+  readonly #pending = new Map<number, Pending>()
+  readonly #due = new DueQueue<Pending>()
+  #awaited = 0
+
+  /** Sent and not acknowledged, late ones included. */
+  get size(): number {
+    return this.#pending.size
+  }
+
+  /** Of these, the ones whose time is not over. */
+  get awaited(): number {
+    return this.#awaited
+  }
+
+  /** When to call `takeLate` next; undefined when nothing waits. */
+  get nextDueMs(): number | undefined {
+    return this.#due.nextDueMs
+  }
+
+  /** A packet has left. */
+  sent(message: OutgoingMessage, index: number, expectedRttMs: number, nowMs: number): void {
+    const key = keyOf(message.chunks.identifier(index))
+    const earlier = this.#pending.get(key)
+    if (earlier?.awaited) this.#release(earlier)
+    const attempts = earlier === undefined ? 0 : earlier.attempts + 1
+    const pending: Pending = { message, index, attempts, sentAtMs: nowMs, awaited: true }
+    this.#pending.set(key, pending)
+    this.#awaited++
+    this.#due.add(nowMs + waitMs(expectedRttMs, attempts), pending)
+  }
+
+  /** An ack has come: the packet is settled at its message. False for an ack that nobody waits for. */
+  acknowledged(identifier: FragmentIdentifier): boolean {
+    const key = keyOf(identifier)
+    const pending = this.#pending.get(key)
+    if (pending === undefined) return false
+    this.#pending.delete(key)
+    this.#release(pending)
+    pending.message.packetAcknowledged(pending.index)
+    return true
+  }
+
+  /** The next packet whose ack is late; undefined when none is. It stays known: its ack may come yet. */
+  takeLate(nowMs: number): LatePacket | undefined {
+    for (;;) {
+      const pending = this.#due.takeDue(nowMs)
+      if (pending === undefined) return undefined
+      if (!pending.awaited) continue
+      this.#release(pending)
+      const { message, index, attempts } = pending
+      if (!message.isSettled(index)) return { message, index, retransmissions: attempts }
+    }
+  }
+
+  /** Forget a message that has ended. */
+  forget(message: OutgoingMessage): void {
+    if (message.sent === 0) return
+    for (let index = 0; index < message.packets; index++) {
+      const key = keyOf(message.chunks.identifier(index))
+      const pending = this.#pending.get(key)
+      if (pending === undefined) continue
+      this.#pending.delete(key)
+      this.#release(pending)
+    }
+  }
+
+  #release(pending: Pending): void {
+    if (!pending.awaited) return
+    pending.awaited = false
+    this.#awaited--
+  }
+}
+
+function waitMs(expectedRttMs: number, attempts: number): number {
+  const plain = WAIT_MULTIPLIER * expectedRttMs + WAIT_ADDITION_MS
+  if (attempts <= PLAIN_ATTEMPTS) return plain
+  return Math.max(plain, Math.min(LONGEST_WAIT_MS, plain * 2 ** (attempts - PLAIN_ATTEMPTS)))
+}
+
+/** Set id (31 bits) and position (8 bits) as one number. */
+function keyOf({ setId, position }: FragmentIdentifier): number {
+  return setId * 256 + position
+}

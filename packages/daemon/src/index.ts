@@ -1,0 +1,1 @@
+export { WebSocketApi, type WebSocketApiOptions } from './websocket-api/server.js'
