@@ -7,7 +7,7 @@
  *
  * CPU and memory of the other process are read from /proc: on other systems than Linux those lines are left out.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util'
 import { OfficialClient } from '@mixwright/interop'
 import { RealClock, SeededRandom, sleep, uniform } from '@mixwright/runtime'
 import { type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+import { cpuOf, memoryOf } from './process-usage.js'
 
 /** Defaults of official clients (04-client §4.15), milliseconds. */
 const MIX_DELAY_MS = 15
@@ -71,33 +72,6 @@ async function stopNetwork({ process }: RunningNetwork): Promise<number> {
   process.kill('SIGINT')
   await ended
   return clock.monotonic() - stoppedAt
-}
-
-/** A line of /proc/PID/status in bytes, such as `VmRSS`; undefined where there is no /proc. */
-function memoryOf({ pid }: ChildProcess, line: string): number | undefined {
-  try {
-    const [, kilobytes] =
-      new RegExp(`^${line}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024
-  } catch {
-    return undefined
-  }
-}
-
-/** CPU seconds that a process has used so far, in user and in kernel mode. */
-function cpuOf({ pid }: ChildProcess): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field is the name in brackets and may hold spaces; utime and stime are the 14th and 15th.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond()
-  } catch {
-    return undefined
-  }
-}
-
-function ticksPerSecond(): number {
-  return Number(spawnSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }).stdout) || 100
 }
 
 /** Sphinx layers opened by all nodes so far: each cost two multiplications, the last hops of a route one. */
@@ -159,7 +133,7 @@ async function measure(network: RunningNetwork): Promise<void> {
   say('start of the process to ready', ms(network.readyMs))
   say('of this, the network itself (its own account)', ms(network.ownReadyMs))
   await sleep(clock, 1_000)
-  say('resident memory of the idle network', megabytes(memoryOf(child, 'VmRSS')))
+  say('resident memory of the idle network', megabytes(memoryOf(child.pid, 'VmRSS')))
 
   const gateway = summary.nodes.find(({ role }) => role === 'gateway')!
   const clientStartedAt = clock.monotonic()
@@ -178,9 +152,9 @@ async function measure(network: RunningNetwork): Promise<void> {
   say('wait for a slot as the client gives them (nominal 20 ms)', ms(meanWaitForNext(packetTimesMs)))
 
   console.log(`\n${idleSeconds} s with this client idle, which sends cover traffic`)
-  const before = { cpu: cpuOf(child), layers: await layersOpened(network) }
+  const before = { cpu: cpuOf(child.pid), layers: await layersOpened(network) }
   await sleep(clock, idleSeconds * 1_000)
-  const after = { cpu: cpuOf(child), layers: await layersOpened(network) }
+  const after = { cpu: cpuOf(child.pid), layers: await layersOpened(network) }
   const forward = after.layers.forward - before.layers.forward
   const final = after.layers.final - before.layers.final
   if (before.cpu !== undefined && after.cpu !== undefined) {
@@ -193,7 +167,7 @@ async function measure(network: RunningNetwork): Promise<void> {
   }
   say(
     'resident memory of the network now, and at its most',
-    `${megabytes(memoryOf(child, 'VmRSS'))}, ${megabytes(memoryOf(child, 'VmHWM'))}`,
+    `${megabytes(memoryOf(child.pid, 'VmRSS'))}, ${megabytes(memoryOf(child.pid, 'VmHWM'))}`,
   )
   for (const complaint of client.complaints) say('the client complained', complaint)
 

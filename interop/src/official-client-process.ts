@@ -93,10 +93,10 @@ function tagText(tag: SenderTag): string {
 }
 
 /** One-packet messages to itself, one after the other. */
-async function pingPong(messages: number): Promise<PingPong> {
+async function pingPong(messages: number, bytes: number): Promise<PingPong> {
   const latenciesMs: number[] = []
   packetTimes = []
-  const message = new TextEncoder().encode('hello world')
+  const message = new Uint8Array(bytes)
   const ownAddress = client.selfAddress()
   for (let i = 0; i < messages; i++) {
     const arrived = new Promise<void>((resolve) => {
@@ -113,6 +113,22 @@ async function pingPong(messages: number): Promise<PingPong> {
   return { latenciesMs, packetTimesMs }
 }
 
+/** Messages to itself, all at once; resolves with the milliseconds until the last is back. */
+async function roundTrip(messages: readonly Uint8Array[]): Promise<number> {
+  let missing = messages.length
+  const arrived = new Promise<void>((resolve) => {
+    intercept = () => {
+      if (--missing === 0) resolve()
+    }
+  })
+  const ownAddress = client.selfAddress()
+  const sentAt = clock.monotonic()
+  for (const message of messages) await client.send_regular_message(message, ownAddress)
+  await arrived
+  intercept = undefined
+  return clock.monotonic() - sentAt
+}
+
 function run(command: Command): Promise<unknown> | unknown {
   switch (command.kind) {
     case 'start':
@@ -123,7 +139,11 @@ function run(command: Command): Promise<unknown> | unknown {
     case 'reply':
       return client.send_reply(command.message, command.senderTag)
     case 'ping-pong':
-      return pingPong(command.messages)
+      return pingPong(command.messages, command.bytes)
+    case 'transfer':
+      return roundTrip([new Uint8Array(command.bytes)])
+    case 'burst':
+      return roundTrip(Array.from({ length: command.messages }, () => new Uint8Array(1000)))
     case 'memory':
       return process.memoryUsage.rss()
     case 'storage':

@@ -48,7 +48,11 @@ export type Command =
   /** A plain message; with `replySurbs`, an anonymous one. */
   | { readonly kind: 'send'; readonly to: string; readonly message: Uint8Array; readonly replySurbs?: number }
   | { readonly kind: 'reply'; readonly senderTag: string; readonly message: Uint8Array }
-  | { readonly kind: 'ping-pong'; readonly messages: number }
+  | { readonly kind: 'ping-pong'; readonly messages: number; readonly bytes: number }
+  /** A plain message of so many bytes to itself; milliseconds until it is back. */
+  | { readonly kind: 'transfer'; readonly bytes: number }
+  /** So many one-packet messages to itself, sent as fast as it takes them; milliseconds until all are back. */
+  | { readonly kind: 'burst'; readonly messages: number }
   | { readonly kind: 'memory' }
   | { readonly kind: 'storage' }
 

@@ -23,6 +23,8 @@ const PATIENCE_MS = 90_000
 /** Standard error of the process that is kept for failure messages, characters. */
 const STDERR_KEPT = 2_000
 
+const OFFICIAL = new URL('./official-client-process.js', import.meta.url)
+
 interface Wait {
   /** The awaited thing, or undefined while it is not there. */
   readonly check: () => { value: unknown } | undefined
@@ -45,11 +47,14 @@ export class OfficialClient implements AsyncDisposable {
   #stderr = ''
   #started: Started = { address: '', connectMs: 0 }
 
-  private constructor(clientId: string) {
+  private constructor(clientId: string, program: URL) {
     this.#clientId = clientId
-    const program = fileURLToPath(new URL('./official-client-process.js', import.meta.url))
     // Flags of the test runner or the profiler are not for it.
-    this.#child = fork(program, { execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    this.#child = fork(fileURLToPath(program), {
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    })
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)
     })
@@ -59,9 +64,12 @@ export class OfficialClient implements AsyncDisposable {
     this.#child.once('close', (code, signal) => this.#fail(`its process ended with ${signal ?? `code ${code}`}`))
   }
 
-  /** Start a client; resolves when it is connected. Rejects when it fails or ends before. */
-  static async start(options: ClientStart): Promise<OfficialClient> {
-    const client = new OfficialClient(options.clientId)
+  /**
+   * Start a client; resolves when it is connected. Rejects when it fails or ends before. `program`: another client that obeys
+   * the same commands, for comparison.
+   */
+  static async start(options: ClientStart, program = OFFICIAL): Promise<OfficialClient> {
+    const client = new OfficialClient(options.clientId, program)
     try {
       client.#started = (await client.#request({ kind: 'start', ...options })) as Started
       return client
@@ -108,8 +116,23 @@ export class OfficialClient implements AsyncDisposable {
   }
 
   /** One-packet messages to itself, one after the other. */
-  async pingPong(messages: number): Promise<PingPong> {
-    return (await this.#request({ kind: 'ping-pong', messages }, PATIENCE_MS + 1_000 * messages)) as PingPong
+  async pingPong(messages: number, bytes = 11): Promise<PingPong> {
+    return (await this.#request({ kind: 'ping-pong', messages, bytes }, PATIENCE_MS + 1_000 * messages)) as PingPong
+  }
+
+  /** A message of so many bytes to itself; milliseconds until it is back. */
+  async transfer(bytes: number): Promise<number> {
+    return (await this.#request({ kind: 'transfer', bytes }, PATIENCE_MS + bytes / 20)) as number
+  }
+
+  /** So many messages of 1000 bytes to itself, as fast as it takes them; milliseconds until all are back. */
+  async burst(messages: number): Promise<number> {
+    return (await this.#request({ kind: 'burst', messages }, PATIENCE_MS + 100 * messages)) as number
+  }
+
+  /** Its process. */
+  get pid(): number | undefined {
+    return this.#child.pid
   }
 
   /** Resident memory of its process, bytes. */

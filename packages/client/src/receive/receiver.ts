@@ -76,13 +76,14 @@ export class Receiver {
   #join(fragment: Fragment, keep: boolean): void {
     const { clock, fragments, persistent } = this.#options
     const outcome = this.#reassembly.take(fragment, clock.monotonic())
+    if (outcome.kind === 'kept' && keep && persistent) fragments.keep(fragment)
+    // The set just kept may be among them.
     for (const setId of outcome.evicted) {
       this.drop('evicted-set')
       fragments.forget(setId)
     }
     switch (outcome.kind) {
       case 'kept':
-        if (keep && persistent) fragments.keep(fragment)
         return
       case 'duplicate':
         this.duplicates++
