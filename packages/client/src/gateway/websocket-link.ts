@@ -40,6 +40,8 @@ const PROBE_MS = 5_000
 const QUIET_MS = 60_000
 /** A timer so late says that this process stood still, and could not hear: it listens first. Milliseconds. */
 const LATE_MS = 1_000
+/** Text by which a gateway refuses the second of an authentication. */
+const STALE_TIMESTAMP = /timestamp is smaller or equal/i
 /** Largest lead of an authentication's timestamp over our clock, seconds; gateways take 120. */
 const MAXIMUM_LEAD_SECONDS = 60
 
@@ -67,14 +69,16 @@ export class WebSocketDoor implements GatewayDoor {
 
   /**
    * Connect, and authenticate or register. A gateway that has lost our registration gets it anew, under the same identity, so
-   * that the address stays. Errors: `MIX_GATEWAY_…` as in docs/errors.md.
+   * that the address stays; one that has seen this second before, from an earlier process, gets the next one. Errors:
+   * `MIX_GATEWAY_…` as in docs/errors.md.
    */
   async connect(events: GatewayLinkEvents, signal?: AbortSignal): Promise<GatewayLink> {
     try {
       return await this.#connect(events, signal)
     } catch (error) {
-      if (!(error instanceof MixError) || error.code !== 'MIX_GATEWAY_UNREGISTERED') throw error
-      this.#sharedKey = undefined
+      if (!(error instanceof MixError)) throw error
+      if (error.code === 'MIX_GATEWAY_UNREGISTERED') this.#sharedKey = undefined
+      else if (!STALE_TIMESTAMP.test(String(error.data.message))) throw error
       return await this.#connect(events, signal)
     }
   }

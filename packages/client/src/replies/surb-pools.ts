@@ -154,9 +154,10 @@ export class SurbPools {
     pool.waitingSinceMs ??= nowMs
     if (pool.fresh.length + pool.stale.length === 0) return 0
     const coming = pool.requested + pool.fresh.length
-    const wanted = waitingPackets + this.#kept + 1
+    const wanted = waitingPackets + this.#kept
     if (coming >= ENOUGH || coming >= wanted) return 0
-    return Math.min(LARGEST_REQUEST, Math.max(SMALLEST_REQUEST, wanted - coming))
+    // The request itself costs one.
+    return Math.min(LARGEST_REQUEST, Math.max(SMALLEST_REQUEST, wanted + 1 - coming))
   }
 
   /** A request for so many was queued; a negative number when it failed for good. */

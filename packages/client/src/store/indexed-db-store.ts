@@ -59,8 +59,8 @@ class IndexedDbStore implements ClientStore {
 
   async write(changes: readonly StoreChange[]): Promise<void> {
     try {
-      // Copied, because a view would take the whole buffer behind it along.
-      const copies = changes.map(({ table, key, value }) => ({ table, key, value: value?.slice() }))
+      // Copied, because a view would take the whole buffer behind it along; not by `slice`, which is a view of a Buffer.
+      const copies = changes.map(({ table, key, value }) => ({ table, key, value: value && new Uint8Array(value) }))
       // Over all tables, so that each transaction waits for the one before.
       const transaction = this.#database.transaction([...STORE_TABLES], 'readwrite', { durability: 'strict' })
       const requests = copies.map(({ table, key, value }) => {

@@ -20,12 +20,12 @@ class MemoryStore implements ClientStore {
   async load(table: StoreTable): Promise<Map<string, Uint8Array>> {
     // Keys differ: that an order of equals is missing does no harm.
     const entries = [...this.#tables.get(table)!].sort(([a], [b]) => (a < b ? -1 : 1))
-    return new Map(entries.map(([key, value]) => [key, value.slice()]))
+    return new Map(entries.map(([key, value]) => [key, new Uint8Array(value)]))
   }
 
   async write(changes: readonly StoreChange[]): Promise<void> {
-    // All copies before the first change: what cannot be copied takes all with it.
-    const copies = changes.map(({ table, key, value }) => ({ table, key, value: value?.slice() }))
+    // All copies before the first change: what cannot be copied takes all with it. Not by `slice`, which is a view of a Buffer.
+    const copies = changes.map(({ table, key, value }) => ({ table, key, value: value && new Uint8Array(value) }))
     for (const { table, key, value } of copies) {
       if (value === undefined) this.#tables.get(table)!.delete(key)
       else this.#tables.get(table)!.set(key, value)

@@ -118,13 +118,21 @@ class SqlStore implements ClientStore {
       }
       this.#database.exec('COMMIT')
     } catch (cause) {
-      // SQLite has rolled back by itself after some errors.
-      if (this.#database.inTransaction) this.#database.exec('ROLLBACK')
+      this.#rollBack()
       const error = storeError(this.#path, cause)
       for (const { reject } of batch) reject(error)
       return
     }
     for (const { resolve } of batch) resolve()
+  }
+
+  #rollBack(): void {
+    try {
+      // After some errors SQLite has done it by itself.
+      if (this.#database.inTransaction) this.#database.exec('ROLLBACK')
+    } catch {
+      // The next commit then fails with the reason, and tries this again.
+    }
   }
 }
 
