@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { npmCommand } from './npm-command.mjs'
-import { buildInputs, projects, ROOT } from './project-files.mjs'
+import { BUNDLE, buildInputs, projects, ROOT } from './project-files.mjs'
 
 /** Removed together with what it vouches for: node_modules. */
 const STAMPS = join(ROOT, 'node_modules', '.mixwright')
@@ -95,9 +95,8 @@ async function install() {
 }
 
 function isBuilt() {
-  return (
-    read(BUILT) === buildStamp() && projects().every((path) => existsSync(join(ROOT, path, 'dist', '.tsbuildinfo')))
-  )
+  const products = [BUNDLE, ...projects().map((path) => join(path, 'dist', '.tsbuildinfo'))]
+  return read(BUILT) === buildStamp() && products.every((path) => existsSync(join(ROOT, path)))
 }
 
 /** Path, time and size of every input: enough to notice an edit, and cheap. */
@@ -114,6 +113,7 @@ async function build() {
   // Taken before: an edit during the build must lead to another one.
   const stamp = buildStamp()
   await step('building (tsc -b)', process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-b'])
+  await step('bundling for browsers (esbuild)', process.execPath, [join(ROOT, 'scripts', 'bundle.mjs')])
   mark(BUILT, stamp)
 }
 

@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url'
 /** The repository's directory. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 
+/** The client for browsers in one file, relative to the root. */
+export const BUNDLE = join('packages', 'client', 'dist', 'src', 'bundle', 'mixwright-client.js')
+
 /** Paths of the TypeScript projects, relative to the root, as tsconfig.json lists them. */
 export function projects() {
   return JSON.parse(readFileSync(join(ROOT, 'tsconfig.json'), 'utf8')).references.map(({ path }) => path)
@@ -13,7 +16,7 @@ export function projects() {
 
 /** Everything that a build depends on, relative to the root. */
 export function buildInputs() {
-  const inputs = ['package-lock.json', 'tsconfig.json', 'tsconfig.base.json']
+  const inputs = ['package-lock.json', 'tsconfig.json', 'tsconfig.base.json', join('scripts', 'bundle.mjs')]
   for (const project of projects()) {
     inputs.push(join(project, 'package.json'), join(project, 'tsconfig.json'))
     for (const room of ['src', 'test'])

@@ -112,7 +112,7 @@ describe('the store in IndexedDB', () => {
     assert.equal(locks.held.size, 0)
   })
 
-  it('fails with a reason when closed, or when the browser has thrown the database away', async () => {
+  it('refuses after closing', async () => {
     const store = await indexedDbStore(newName())
     await store.close()
     await assert.rejects(store.load('outbox'), isStoreError)

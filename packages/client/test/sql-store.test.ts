@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
-  existsSync,
+  copyFileSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -220,14 +220,19 @@ describe('the store in an SQL file', () => {
       await assert.rejects(sqlStore(join(path, 'client.sqlite')), isStoreError)
     })
 
-    it('read-only', { skip: process.platform === 'win32' }, async () => {
-      await (await sqlStore(path)).close()
-      chmodSync(path, 0o444)
+    it('read-only, left by a clean end or by a killed process', { skip: process.platform === 'win32' }, async () => {
+      const store = await sqlStore(path)
+      await store.write([change('a', Uint8Array.of(1))])
+      const left = join(scratch, 'left.sqlite')
+      for (const suffix of ['', '-wal']) copyFileSync(path + suffix, left + suffix)
+      await store.close()
+      for (const file of [path, left, `${left}-wal`]) chmodSync(file, 0o444)
       chmodSync(scratch, 0o555)
       // The administrator may write whatever the mode says.
       const administrator = process.geteuid?.() === 0
       if (administrator) process.seteuid?.(65534)
       try {
+        for (const file of [path, left]) await assert.rejects(sqlStore(file), isStoreError)
         assert.match(await reasonOf(sqlStore(path)), /readonly/)
       } finally {
         if (administrator) process.seteuid?.(0)
@@ -262,9 +267,9 @@ describe('the store in an SQL file', () => {
     t.after(() => process.chdir(directory))
     for (const name of [':memory:', 'file:x?mode=memory', 'client.sqlite']) {
       const store = await sqlStore(name)
-      await store.write([change('a', Uint8Array.of(1))])
+      await store.write([change(name, Uint8Array.of(1))])
       await store.close()
-      assert.ok(existsSync(join(scratch, name)), name)
+      assert.ok(readFileSync(join(scratch, name)).includes(Buffer.from(name, 'utf16le').swap16()), name)
     }
   })
 })

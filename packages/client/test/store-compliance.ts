@@ -136,7 +136,9 @@ export function storeCompliance(newPlace: () => StorePlace): void {
       const impossible = Symbol('no bytes') as unknown as Uint8Array
       const changes = [put('b', 1), remove('a'), { table: 'inbox', key: 'c', value: impossible } as const, put('d', 1)]
       await assert.rejects(store.write(changes))
+      await store.write([{ table: 'gateway', key: 'later', value: Uint8Array.of(1) }])
       await reopen()
+      assert.equal((await store.load('gateway')).size, 1)
       assert.deepEqual(await store.load('outbox'), new Map([['a', Uint8Array.of(1)]]))
       assert.deepEqual(await store.load('inbox'), new Map())
       await store.write([put('a', 2)])

@@ -16,12 +16,11 @@ const VERSION = 1
  * when the browser has no IndexedDB or forbids it, when there is no space, or when a newer release wrote it.
  */
 export async function indexedDbStore(name: string): Promise<ClientStore> {
-  const database = `mixwright:${name}`
-  const unlock = await lock(database)
+  const unlock = await lock(name)
   try {
     return new IndexedDbStore(
       name,
-      await openDB(database, VERSION, {
+      await openDB(fullName(name), VERSION, {
         upgrade(db) {
           for (const table of STORE_TABLES) if (!db.objectStoreNames.contains(table)) db.createObjectStore(table)
         },
@@ -87,13 +86,16 @@ class IndexedDbStore implements ClientStore {
   }
 }
 
-/** Take the Web Lock called `name` or fail at once; gives the function that frees it. */
+/** Of the database and of the lock, among what else the page's origin has. */
+const fullName = (name: string) => `mixwright:${name}`
+
+/** Take the Web Lock of a store or fail at once; gives the function that frees it. */
 function lock(name: string): Promise<() => void> {
   const locks = globalThis.navigator?.locks as LockManager | undefined
   if (locks === undefined) return Promise.resolve(() => {})
   return new Promise((resolve, reject) => {
     locks
-      .request(name, { ifAvailable: true }, (granted) => {
+      .request(fullName(name), { ifAvailable: true }, (granted) => {
         if (granted === null) return reject(storeLocked(name, 'another tab'))
         return new Promise<void>((unlock) => resolve(unlock))
       })

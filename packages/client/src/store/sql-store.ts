@@ -37,8 +37,9 @@ const SCHEMA = `
 /**
  * Open the file, or create it (mode 0600; directories that are missing, 0700). Calls of `write` in one turn share a commit;
  * the commit itself is synchronous and takes as long as the disk does. After `close()` everything is in the one file.
- * Errors: `MIX_STORE_LOCKED` at once when another client has it open, also one of this process; `MIX_STORE` when it is
- * damaged, no store, of a newer release, read-only, when the disk is full, or when libsql has no binary for this system.
+ * Errors: `MIX_STORE_LOCKED` at once when another client has it open, also one of this process (of two that open it in the
+ * same moment, one or both are refused); `MIX_STORE` when it is damaged, no store, of a newer release, read-only, when the
+ * disk is full, or when libsql has no binary for this system.
  */
 export async function sqlStore(path: string): Promise<ClientStore> {
   // Absolute: libsql takes some names for addresses of servers.
@@ -150,13 +151,12 @@ function create(file: string): void {
 function prepare(database: SqlDatabase): void {
   // The system's own lock, held from the first access on: a killed process loses it in the same moment.
   database.exec('PRAGMA locking_mode = EXCLUSIVE')
-  // For writing: a file that can only be read is noticed now, not at the first message.
-  database.exec('BEGIN EXCLUSIVE; COMMIT')
   if (numberOf(database, 'SELECT count(*) FROM sqlite_schema') === 0) database.exec(SCHEMA)
   if (numberOf(database, 'SELECT application_id FROM pragma_application_id') !== APPLICATION_ID)
     throw new Error('it is a database of something else')
   const version = numberOf(database, 'SELECT user_version FROM pragma_user_version')
   if (version > SCHEMA_VERSION) throw new Error(`it was written by a newer release (schema ${version})`)
+  // Also notices a file that can be read but not written.
   database.exec('PRAGMA journal_mode = WAL')
   database.exec('PRAGMA synchronous = FULL')
   // Deleted keys and messages are overwritten, not only forgotten.

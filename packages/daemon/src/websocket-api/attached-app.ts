@@ -3,7 +3,8 @@
  * what that has to say. While a message waits for room in the client's queue, or an answer for room in the socket, the app
  * is not read further (04-client §4.18.6), so that neither side piles up memory.
  */
-import type { Client, ReceivedMessage, SendHandle } from '@mixwright/client'
+import type { Socket } from 'node:net'
+import { type Client, MOST_REPLY_SURBS, type ReceivedMessage, type SendHandle } from '@mixwright/client'
 import type { Clock, Logger, MixError } from '@mixwright/runtime'
 import { formatRecipient, formatSenderTag, type ReceiptState } from '@mixwright/wire'
 import type { WebSocket } from 'ws'
@@ -21,6 +22,8 @@ export interface AttachedAppOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly websocket: WebSocket
+  /** Below the websocket. */
+  readonly socket: Socket
   /** The app asked for receipts. */
   readonly receipts: boolean
 }
@@ -31,17 +34,19 @@ export class AttachedApp implements FeedApp {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #websocket: WebSocket
+  readonly #socket: Socket
   readonly #conversation: Conversation
   /** Frames that had been read from the socket when it was paused: at most what one read of it brings. */
   readonly #unread: AppFrame[] = []
   #reading = false
   #becomeReady = () => {}
 
-  constructor({ client, clock, logger, websocket, receipts }: AttachedAppOptions) {
+  constructor({ client, clock, logger, websocket, socket, receipts }: AttachedAppOptions) {
     this.#client = client
     this.#clock = clock
     this.#logger = logger
     this.#websocket = websocket
+    this.#socket = socket
     this.#conversation = new Conversation({
       receipts,
       address: () => client.address,
@@ -125,10 +130,10 @@ export class AttachedApp implements FeedApp {
     const handle = this.#submit(order)
     const refusal = await failureOf(handle.queued)
     if (refusal) this.#logFailure(refusal)
-    else void this.#follow(order, handle)
     const conversation = this.#conversation
     for (const frame of refusal ? conversation.refused(order, refusal) : conversation.queued(order))
       await this.#write(frame)
+    if (!refusal) void this.#follow(order, handle)
   }
 
   #submit({ request }: Order): SendHandle {
@@ -162,16 +167,15 @@ export class AttachedApp implements FeedApp {
   /** True when the operating system has the bytes, false when the connection ended before. */
   #write({ kind, data }: AppFrame): Promise<boolean> {
     return new Promise((resolve) => {
-      this.#websocket.send(data, { binary: kind === 'binary' }, (error) => resolve(!error))
+      // A write that a dying socket cuts short is reported as a good one.
+      const written = (error?: Error) => resolve(!error && !this.#socket.destroyed)
+      this.#websocket.send(data, { binary: kind === 'binary' }, written)
     })
   }
 }
 
 /** Websocket close code: the endpoint goes away. */
 const GOING_AWAY = 1001
-
-/** Most reply blocks that a message of ours carries. */
-const MOST_REPLY_SURBS = 500
 
 /** The error that a promise rejects with, undefined when it resolves. */
 function failureOf(promise: Promise<void>): Promise<Error | undefined> {

@@ -39,12 +39,15 @@ export class MessageFeed {
     this.#apps.delete(app)
   }
 
-  /** Feed until the client closes (true) or `stop` is called (false). A message under way at a stop is not taken. */
-  async run(): Promise<boolean> {
-    for (;;) {
+  /**
+   * Feed until the client's messages end or `stop` is called. Nothing is read before the first app comes, so that others may
+   * read until then. A message under way at a stop is not taken.
+   */
+  async run(): Promise<void> {
+    if (this.#apps.size === 0) await this.#attachment()
+    while (!this.#stopped) {
       const { value, done } = await this.#messages.next()
-      if (done) return !this.#stopped
-      if (!(await this.#deliver(value))) return false
+      if (done || !(await this.#deliver(value))) return
     }
   }
 

@@ -68,13 +68,10 @@ export class WebSocketApi implements AsyncDisposable {
     const server = openDoor(client, options, rooms)
     const bound = await listenOn(server, { host, port })
     const api = new WebSocketApi(server, `ws://${host.includes(':') ? `[${host}]` : host}:${bound}`, bound, rooms)
-    void rooms.feed.run().then(
-      (clientClosed) => clientClosed && api.close(),
-      (error: Error) => {
-        logger.error({ reason: error.message }, 'the messages of the client cannot be read')
-        return api.close()
-      },
-    )
+    const feeding = rooms.feed.run().catch((error: Error) => {
+      logger.error({ reason: error.message }, 'the messages of the client cannot be read')
+    })
+    void feeding.then(() => api.close())
     return api
   }
 
@@ -146,7 +143,7 @@ function openDoor(client: Client, options: WebSocketApiOptions, { feed, apps, ha
     websockets.handleUpgrade(request, socket, head, (websocket) => {
       endHandshake(socket)
       const receipts = new URLSearchParams(request.url?.split('?')[1]).get('receipts') === '1'
-      const app = new AttachedApp({ client, clock, logger, websocket, receipts })
+      const app = new AttachedApp({ client, clock, logger, websocket, socket, receipts })
       apps.set(socket, app)
       feed.attach(app)
       websocket.once('close', () => {
