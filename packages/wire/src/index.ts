@@ -84,12 +84,6 @@ export {
 } from './gateway/binary-frame.js'
 export { type ClientRequest, encodeClientRequest } from './gateway/client-request.js'
 export {
-  decodeLegacyAuthentication,
-  parseClientRequest,
-  parseSensitiveRequest,
-  type SensitiveRequest,
-} from './gateway/client-request-parser.js'
-export {
   decodeGatewayMaterial,
   decodeHandshakeInit,
   encodeGatewayMaterial,

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
 import { fromHex, toHex } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
+import { decodeLegacyAuthentication, parseClientRequest } from '../src/gateway/client-request-parser.js'
 import {
   authenticatedProtocol,
   authenticationSignedBytes,
   decodeGatewayMaterial,
   decodeHandshakeInit,
-  decodeLegacyAuthentication,
   deriveSharedKey,
   encodeGatewayMaterial,
   encodeHandshakeInit,
@@ -15,7 +15,6 @@ import {
   handshakeProtocol,
   handshakeSignedBytes,
   openSignature,
-  parseClientRequest,
   parseServerResponse,
   provesSharedKey,
   registeredProtocol,

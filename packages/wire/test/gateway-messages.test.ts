@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { fromHex, SeededRandom, toHex, uniform } from '@mixwright/runtime'
+import { parseClientRequest, parseSensitiveRequest } from '../src/gateway/client-request-parser.js'
 import {
   encodeClientRequest,
   encodeServerResponse,
   open,
   openBinaryFrame,
-  parseClientRequest,
-  parseSensitiveRequest,
   parseServerResponse,
   seal,
   sealBinaryFrame,

@@ -9,9 +9,9 @@ import {
   authenticationSignedBytes,
   type ClientRequest,
   CURRENT_PROTOCOL,
-  decodeLegacyAuthentication,
   provesSharedKey,
 } from '@mixwright/wire'
+import { decodeLegacyAuthentication } from '@mixwright/wire/gateway-side'
 import { type ClientStore, isStale } from './client-store.js'
 
 /** Largest difference between the client's clock and ours, seconds. */

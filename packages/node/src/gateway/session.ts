@@ -15,11 +15,10 @@ import {
   NONCE_BYTES,
   open,
   openBinaryFrame,
-  parseClientRequest,
-  parseSensitiveRequest,
   type ServerResponse,
   seal,
 } from '@mixwright/wire'
+import { parseClientRequest, parseSensitiveRequest } from '@mixwright/wire/gateway-side'
 import type { ActiveSession } from './active-clients.js'
 import { authenticateClient, authenticateLegacyClient } from './authenticate-client.js'
 import { OPEN_BANDWIDTH } from './bandwidth.js'
