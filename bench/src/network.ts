@@ -7,17 +7,14 @@
  *
  * CPU and memory of the other process are read from /proc: on other systems than Linux those lines are left out.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { OfficialClient } from '@mixwright/interop'
 import { RealClock, SeededRandom, sleep, uniform } from '@mixwright/runtime'
 import { type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+import { metricOf, type RunningNetwork, startNetwork, stopNetwork } from './network-process.js'
 import { cpuOf, memoryOf } from './process-usage.js'
 
 /** Defaults of official clients (04-client §4.15), milliseconds. */
@@ -33,57 +30,11 @@ const messages = flags.quick ? 50 : 500
 const idleSeconds = flags.quick ? 15 : 60
 const clock = new RealClock()
 
-interface RunningNetwork {
-  readonly process: ChildProcess
-  /** From the start of the process. */
-  readonly readyMs: number
-  /** Without the start of Node.js and the loading of the program, by its own account. */
-  readonly ownReadyMs: number
-  readonly crypto: CryptoProviderName
-  readonly summary: {
-    readonly nymApiUrl: string
-    readonly nodes: readonly { readonly role: string; readonly identityKey: string; readonly httpUrl: string }[]
-  }
-}
-
-/** `mixwright up` as a user starts it; its last output before it waits is the sign that it is ready. */
-async function startNetwork(directory: string): Promise<RunningNetwork> {
-  const out = join(directory, 'network.json')
-  const command = fileURLToPath(new URL('../../../packages/cli/bin/mixwright.mjs', import.meta.url))
-  const startedAt = clock.monotonic()
-  const process = spawn(globalThis.process.execPath, [command, 'up', '--port', '0', '--out', out], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  for await (const line of createInterface({ input: process.stdout })) {
-    const [, ownReadyMs, crypto] = /network ready in (\d+) ms \(\d+ nodes, ([\w-]+)\)/.exec(line) ?? []
-    if (ownReadyMs === undefined) continue
-    const readyMs = clock.monotonic() - startedAt
-    process.stdout.resume()
-    const summary = JSON.parse(readFileSync(out, 'utf8')) as RunningNetwork['summary']
-    return { process, readyMs, ownReadyMs: Number(ownReadyMs), crypto: crypto as CryptoProviderName, summary }
-  }
-  throw new Error('mixwright up ended before it was ready')
-}
-
-/** Milliseconds from the first Ctrl-C to the end of the process. */
-async function stopNetwork({ process }: RunningNetwork): Promise<number> {
-  const ended = once(process, 'exit')
-  const stoppedAt = clock.monotonic()
-  process.kill('SIGINT')
-  await ended
-  return clock.monotonic() - stoppedAt
-}
-
 /** Sphinx layers opened by all nodes so far: each cost two multiplications, the last hops of a route one. */
-async function layersOpened({ summary }: RunningNetwork): Promise<{ forward: number; final: number }> {
-  const texts = await Promise.all(
-    summary.nodes.map(async ({ httpUrl }) => (await fetch(`${httpUrl}/api/v1/metrics/prometheus`)).text()),
-  )
-  const sum = (metric: string) =>
-    texts.reduce((total, text) => total + Number(new RegExp(`^${metric} (\\d+)`, 'm').exec(text)?.[1] ?? 0), 0)
+async function layersOpened(network: RunningNetwork): Promise<{ forward: number; final: number }> {
   return {
-    forward: sum('nym_node_mixnet_ingress_forward_packets_received'),
-    final: sum('nym_node_mixnet_ingress_final_hop_packets_received'),
+    forward: await metricOf(network, 'nym_node_mixnet_ingress_forward_packets_received'),
+    final: await metricOf(network, 'nym_node_mixnet_ingress_final_hop_packets_received'),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Network, NetworkNode } from '@mixwright/localnet'
 export interface NetworkSummary {
   readonly nymApiUrl: string
   readonly nodes: readonly (NetworkNode & { readonly pid: number })[]
+  readonly clients: readonly { readonly name: string; readonly address: string; readonly websocketUrl: string }[]
   readonly services: { readonly networkRequester: null; readonly echo: null }
   /** Variables that official Rust programs read. */
   readonly env: Readonly<Record<string, string>>
@@ -15,6 +16,7 @@ export function summarize(network: Network): NetworkSummary {
   return {
     nymApiUrl: network.nymApiUrl,
     nodes: network.nodes.map((node) => ({ ...node, pid: process.pid })),
+    clients: network.clients.map(({ name, address, websocketUrl }) => ({ name, address, websocketUrl })),
     services: { networkRequester: null, echo: null },
     env: network.environment,
     envFile: network.envFile,
@@ -25,8 +27,8 @@ const WARNING = 'This network protects nobody: its keys are for tests and everyt
 
 /** The text printed once everything is routable. */
 export function describe(network: Network, readyAfterMs: number): string {
-  const { nymApiUrl, nodes, envFile } = summarize(network)
-  const width = Math.max(...nodes.map(({ name }) => name.length))
+  const { nymApiUrl, nodes, clients, envFile } = summarize(network)
+  const width = Math.max(...nodes.map(({ name }) => name.length), ...clients.map(({ name }) => name.length))
   const firstGateway = nodes.find(({ role }) => role === 'gateway')
   const lines = [
     `mixwright: network ready in ${Math.round(readyAfterMs)} ms (${nodes.length} nodes, ${network.cryptoProvider})`,
@@ -37,6 +39,7 @@ export function describe(network: Network, readyAfterMs: number): string {
       const client = clientUrl === undefined ? '' : `  clients ${clientUrl}`
       return `  ${name.padEnd(width)}  ${identityKey}  mix ${mixAddress}  http ${httpUrl}${client}`
     }),
+    ...clients.map(({ name, address, websocketUrl }) => `  ${name.padEnd(width)}  ${websocketUrl}  ${address}`),
     '',
     'Official npm client (browser or Node.js):',
     `  await new NymClient(onMessage, { nymApiUrl: '${nymApiUrl}', preferredGateway: '${firstGateway?.identityKey}', clientId: 'alice' })`,

@@ -14,6 +14,8 @@ export async function openNetwork(options: UpOptions, fallbackPort = DEFAULT_POR
     seed: options.seed,
     dataDirectory: options.data,
     crypto: options.crypto,
+    clients: options.clients,
+    clientProfile: options.clientProfile,
     logger,
   })
 }

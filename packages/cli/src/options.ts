@@ -23,6 +23,10 @@ const networkOptions = z.strictObject({
   seed: z.string().min(1).optional(),
   data: z.string().min(1).optional(),
   out: z.string().min(1).optional(),
+  clients: z
+    .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((name) => name.trim()))])
+    .optional(),
+  clientProfile: z.enum(['default', 'fast', 'no-cover', 'local']).optional(),
   crypto: z.enum(['sodium-native', 'libsodium-wasm', 'noble']).optional(),
   log: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('warn'),
   json: flag.default(false),
@@ -45,6 +49,11 @@ export function withNetworkFlags(command: Command): Command {
       '--data <dir>',
       'keep keys, ports and mailboxes here, and resume them (default: temporary, removed at the end)',
     )
+    .option('--clients <names>', 'start clients of these names, each behind a local websocket: alice,bob')
+    .option(
+      '--client-profile <name>',
+      'how they send: default (as on the real network), fast, no-cover or local (default: local)',
+    )
     .option('--out <file>', 'write the network as JSON here, once it is ready')
     .option('--crypto <name>', 'sodium-native, libsodium-wasm or noble (default: the fastest that loads)')
     .option('--log <level>', 'silent, error, warn, info or debug, to standard error (default: warn)')
@@ -64,7 +73,7 @@ async function merge(flags: Readonly<Record<string, unknown>>, environment: Node
   const fromFile = typeof config === 'string' ? await readToml(config) : {}
   const fromEnvironment: Record<string, string> = {}
   for (const name of Object.keys(networkOptions.shape)) {
-    const value = environment[`MIXWRIGHT_${name.toUpperCase()}`]
+    const value = environment[`MIXWRIGHT_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`]
     if (value !== undefined && value !== '') fromEnvironment[name] = value
   }
   const parsed = networkOptions.safeParse({ ...fromFile, ...fromEnvironment, ...given })

@@ -36,7 +36,7 @@ export interface ConnectOptions {
   readonly constantLoops?: boolean
   /** Mean time between two readings of the directory, milliseconds. @default 300000 */
   readonly refreshMs?: number
-  /** SURBs kept back per sender for requests of more; the rest answer. @default 1 */
+  /** SURBs kept back per sender for requests of more, several because requests get lost; the rest answer. @default 5 */
   readonly keptReplySurbs?: number
   /** Abort connecting; after `connect` has resolved, it closes the client. */
   readonly signal?: AbortSignal
@@ -97,6 +97,8 @@ export interface ClientStatus {
   readonly address: string
   readonly gateway: {
     readonly identity: string
+    /** Where it listens for clients, best first, as the network tells; empty when the network does not know it. */
+    readonly websocketUrls: readonly string[]
     /** `paused`: the app does not take its messages, so the client has hung up until it does. */
     readonly state: 'connecting' | 'up' | 'down' | 'paused' | 'closed'
     /** Why it is down. */

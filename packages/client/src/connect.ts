@@ -103,7 +103,7 @@ class Opening {
       keys,
       profile: this.#profile,
       constantLoops: this.#options.constantLoops ?? false,
-      keptReplySurbs: this.#options.keptReplySurbs ?? 1,
+      keptReplySurbs: this.#options.keptReplySurbs ?? 5,
     })
     this.#made = { crypto, keys }
     const door = this.#options.door ?? (await this.#door(crypto, keys.identitySeed, registration, topology.lastRead))

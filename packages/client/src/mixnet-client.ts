@@ -48,6 +48,8 @@ import { Journal } from './store/journal.js'
 export const MOST_REPLY_SURBS = 500
 const LARGEST_LANE = 2n ** 64n - 1n
 const DEFAULT_FLUSH_MS = 5000
+/** How soon a failing store is looked at again. */
+const STORE_RETRY_MS = 1000
 
 /** What a client is made of. */
 export interface ClientParts {
@@ -82,6 +84,8 @@ export class MixnetClient implements Client {
   #address = ''
   #state: 'open' | 'closing' | 'closed' = 'open'
   #closing: Promise<void> | undefined
+  /** Why the client has hung up by itself. */
+  readonly #held = new Set<'inbox' | 'store'>()
   #messagesSent = 0
   #messagesAcknowledged = 0
   #messagesFailed = 0
@@ -106,7 +110,7 @@ export class MixnetClient implements Client {
       onQueued: (message) => this.#onQueued(message),
       onEnd: (message, outcome) => this.#onEnd(message, outcome),
     })
-    this.#inbox = new Inbox(this.#journal, (full) => this.#onInboxFull(full))
+    this.#inbox = new Inbox(this.#journal, (full) => this.#hold('inbox', full))
     const topology = () => this.#topology.current
     this.#transmitter = new Transmitter({
       clock,
@@ -118,7 +122,7 @@ export class MixnetClient implements Client {
       send: (packet) => void this.#gateway.send(packet),
       onUnknownGateway: () => void this.#topology.refreshNow(),
       onProgress: () => this.#goOn(),
-      onSurbUsed: (senderTag) => this.#replies.askIfShort(senderTag),
+      onReplies: (senderTag) => this.#replies.askIfShort(senderTag),
     })
     this.#stream = new SendStream({
       clock,
@@ -142,6 +146,7 @@ export class MixnetClient implements Client {
       address: () => this.#recipient,
       topology,
       schedule: () => this.#topology.schedule,
+      isOnline: () => this.#gateway.state === 'up' && this.#topology.current !== undefined,
       onDrop: (reason) => this.#receiver.drop(reason),
       onChange: (senderTag) => this.#tellReplies(senderTag),
     })
@@ -186,6 +191,7 @@ export class MixnetClient implements Client {
   /** The gateway pushed something. */
   received(bytes: Uint8Array): void {
     this.#receiver.receive(bytes)
+    if (this.#journal.pressure >= 1) this.#holdUntilStored()
   }
 
   /** The link to the gateway came up, or went down. */
@@ -301,6 +307,7 @@ export class MixnetClient implements Client {
       address: this.#address,
       gateway: {
         identity: this.#gateway.identity,
+        websocketUrls: lastRead.gateways.get(this.#gateway.identity)?.websocketUrls ?? [],
         state: this.#state === 'closed' ? 'closed' : this.#gateway.state,
         reason: this.#gateway.reason,
         losses: this.#gateway.losses,
@@ -425,10 +432,30 @@ export class MixnetClient implements Client {
     }
   }
 
-  #onInboxFull(full: boolean): void {
-    if (!full) return this.#gateway.resume()
+  /** Hang up while more would only pile up here: the gateway keeps it for us. */
+  #hold(reason: 'inbox' | 'store', on: boolean): void {
+    if (!on) {
+      if (this.#held.delete(reason) && this.#held.size === 0) this.#gateway.resume()
+      return
+    }
+    this.#held.add(reason)
+    if (this.#held.size > 1) return
     this.#gateway.pause()
     this.linkChanged('paused')
+  }
+
+  /** A store that does not keep up, or fails, must not fill the memory with what waits for it. */
+  #holdUntilStored(): void {
+    if (this.#held.has('store')) return
+    this.#hold('store', true)
+    const flush = () => {
+      if (this.#state === 'closed') return
+      this.#journal.flush().then(
+        () => this.#hold('store', false),
+        () => this.#parts.clock.setTimer(STORE_RETRY_MS, flush, { background: true }),
+      )
+    }
+    flush()
   }
 
   #received({ data, senderTag }: InboxMessage): ReceivedMessage {

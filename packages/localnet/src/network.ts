@@ -2,6 +2,7 @@
  * A whole mixnet as one object: a directory, mix nodes in three layers and gateways, over real TCP and websockets on the
  * loopback address, in this process. Its keys protect nobody.
  */
+import type { ProfileName } from '@mixwright/client'
 import { Directory } from '@mixwright/directory'
 import {
   type Clock,
@@ -16,6 +17,7 @@ import {
 import { writeFileAtomically } from '@mixwright/runtime/node'
 import { type CryptoProvider, type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
 import { clientEnvironment, dotenv } from './environment.js'
+import { NetworkClient } from './network-client.js'
 import { LOOPBACK, NodeHandle, type NodePorts, type Surroundings } from './node-handle.js'
 import { type SavedNetwork, StateDirectory } from './state-directory.js'
 
@@ -23,13 +25,26 @@ import { type SavedNetwork, StateDirectory } from './state-directory.js'
 const LAYERS = 3
 /** Most nodes of one network: a laptop's worth, and ports stay within the range. */
 const MOST_NODES = 200
+/** Most clients, and what they may be called. */
+const MOST_CLIENTS = 200
+const CLIENT_NAME = /^[a-z0-9-]{1,32}$/
 
 export interface NetworkOptions {
   /** Mix nodes, dealt into three layers; at least 3. @default 3 */
   readonly mixes?: number
   /** @default 2 */
   readonly gateways?: number
-  /** First of the ports: the directory's; the nodes take the following ones. 0: any free port for everything. @default 0 */
+  /**
+   * Names of clients to start, each with a local websocket for an app: 1 to 32 letters, digits or hyphens, all lower case.
+   * @default those of the saved network, else none
+   */
+  readonly clients?: readonly string[]
+  /** What the clients do about timing and cover. @default 'local' */
+  readonly clientProfile?: ProfileName
+  /**
+   * First of the ports: the directory's; the nodes and then the clients take the following ones. 0: any free port for
+   * everything. @default 0
+   */
   readonly port?: number
   /** The port when neither `port` nor a saved network says one. @default 0 */
   readonly fallbackPort?: number
@@ -72,6 +87,8 @@ export class Network implements AsyncDisposable {
   readonly stateDirectory: string
   /** Name of the cryptography in use. */
   readonly cryptoProvider: CryptoProviderName
+  /** The clients that run, in the order in which they were asked for. */
+  readonly clients: readonly NetworkClient[]
   readonly #handles: readonly NodeHandle[]
   readonly #state: StateDirectory
   #closing: Promise<void> | undefined
@@ -79,12 +96,14 @@ export class Network implements AsyncDisposable {
   private constructor(
     directory: Directory,
     handles: readonly NodeHandle[],
+    clients: readonly NetworkClient[],
     state: StateDirectory,
     crypto: CryptoProvider,
   ) {
     this.directory = directory
     this.nymApiUrl = directory.url
     this.cryptoProvider = crypto.name
+    this.clients = clients
     this.#handles = handles
     this.#state = state
     this.environment = clientEnvironment(directory.url, handles[0]!.identityKey)
@@ -118,16 +137,31 @@ export class Network implements AsyncDisposable {
       const handles = plan.nodes.map(
         ({ name, role, ...ports }) => new NodeHandle(name, role, ports, state.nodeDirectory(name), surroundings),
       )
-      started.push({ close: async () => void (await Promise.all(handles.map((handle) => handle.stop()))) })
-      // Every start is waited for, also when one fails: otherwise a late one would be left running.
-      const starts = await Promise.allSettled(handles.map((handle) => handle.start()))
-      for (const start of starts) if (start.status === 'rejected') throw start.reason
+      started.push({ close: () => all(handles.map((handle) => handle.stop())) })
+      await all(handles.map((handle) => handle.start()))
       const directory = await startDirectory(plan, handles, surroundings, options)
       started.push(directory)
       await directory.whenRoutable()
       for (const handle of handles) handle.onRestart = () => directory.refresh()
-      state.save(savedForm(plan.genesisMs, directory, handles))
-      return new Network(directory, handles, state, crypto)
+      const clients: NetworkClient[] = []
+      started.push({ close: () => all(clients.map((client) => client.close())) })
+      const opened = plan.clients
+        .filter(({ runs }) => runs)
+        .map(async ({ name, port }, index) => {
+          clients[index] = await NetworkClient.open({
+            name,
+            port,
+            nymApiUrl: directory.url,
+            profile: options.clientProfile ?? 'local',
+            storeFile: options.dataDirectory === undefined ? undefined : state.clientStoreFile(name),
+            clock,
+            random: surroundings.random.fork(`client ${name}`),
+            logger: surroundings.logger,
+          })
+        })
+      await all(opened)
+      state.save(savedForm(plan, directory, handles, clients))
+      return new Network(directory, handles, clients, state, crypto)
     } catch (error) {
       for (const part of started.reverse()) await part.close()
       throw error
@@ -156,9 +190,17 @@ export class Network implements AsyncDisposable {
     return this.#numbered('gateway', index)
   }
 
+  /** The client of this name. Error: `MIX_OPTIONS` when there is none. */
+  client(name: string): NetworkClient {
+    const client = this.clients.find((candidate) => candidate.name === name)
+    if (client === undefined) throw new MixError('MIX_OPTIONS', `There is no client ${name}.`, { kind: 'usage' })
+    return client
+  }
+
   /** Stop everything and remove what is temporary. May be called more than once. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
+      await all(this.clients.map((client) => client.close()))
       await Promise.all([this.directory.close(), ...this.#handles.map((handle) => handle.stop())])
       await this.#state.close()
     })()
@@ -181,6 +223,20 @@ interface Plan {
   readonly genesisMs: number
   readonly directoryPort: number
   readonly nodes: readonly ({ readonly name: string; readonly role: 'mixnode' | 'gateway' } & NodePorts)[]
+  readonly clients: readonly PlannedClient[]
+}
+
+interface PlannedClient {
+  readonly name: string
+  /** 0 takes any free one. */
+  readonly port: number
+  /** False: one of the saved network that was not asked for this time; its port is kept for it. */
+  readonly runs: boolean
+}
+
+/** Wait for all, also when one fails, so that nothing is left half done; then throw the first failure. */
+async function all(promises: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises)) if (result.status === 'rejected') throw result.reason
 }
 
 /** A new network: names, and ports counted up from the first (or all 0). */
@@ -188,11 +244,10 @@ function planned(options: NetworkOptions, nowMs: number): Plan {
   const { mixes = 3, gateways = 2, fallbackPort = 0, port = fallbackPort } = options
   checkCount('mixes', mixes, LAYERS)
   checkCount('gateways', gateways, 1)
-  const lastPort = port + 3 * (mixes + gateways)
-  if (!Number.isInteger(port) || port < 0 || lastPort > 65_535) {
-    throw new MixError('MIX_OPTIONS', `The port must be 0 or between 1 and ${65_535 - 3 * (mixes + gateways)}.`, {
-      kind: 'usage',
-    })
+  const names = clientNames(options) ?? []
+  const largestPort = 65_535 - 3 * (mixes + gateways) - names.length
+  if (!Number.isInteger(port) || port < 0 || port > largestPort) {
+    throw new MixError('MIX_OPTIONS', `The port must be 0 or between 1 and ${largestPort}.`, { kind: 'usage' })
   }
   let next = port
   const take = () => (port === 0 ? 0 : ++next)
@@ -202,10 +257,26 @@ function planned(options: NetworkOptions, nowMs: number): Plan {
   const gatewayNodes = Array.from({ length: gateways }, (_, i) => {
     return { name: `gateway${i + 1}`, role: 'gateway' as const, mixPort: take(), httpPort: take(), clientPort: take() }
   })
-  return { genesisMs: nowMs, directoryPort: port, nodes: [...mixNodes, ...gatewayNodes] }
+  const clients = names.map((name) => ({ name, port: take(), runs: true }))
+  return { genesisMs: nowMs, directoryPort: port, nodes: [...mixNodes, ...gatewayNodes], clients }
 }
 
-/** A saved network comes back as it was; options that say otherwise are an error, not a silent change. */
+/** Checked. */
+function clientNames({ clients }: NetworkOptions): readonly string[] | undefined {
+  if (clients === undefined) return undefined
+  const wrong = clients.find((name, index) => !CLIENT_NAME.test(name) || clients.indexOf(name) !== index)
+  if (wrong === undefined && clients.length <= MOST_CLIENTS) return clients
+  const message =
+    wrong === undefined
+      ? `A network has at most ${MOST_CLIENTS} clients.`
+      : `A client cannot be called ${JSON.stringify(wrong)}: names are different, and of 1 to 32 of a-z, 0-9 and -.`
+  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { name: wrong } })
+}
+
+/**
+ * A saved network comes back as it was; options that say otherwise are an error, not a silent change. Only clients may be
+ * added (on any free port) and left out.
+ */
 function resumed(saved: SavedNetwork, options: NetworkOptions): Plan {
   const count = (role: string) => saved.nodes.filter((node) => node.role === role).length
   for (const [name, wanted, have] of [
@@ -221,7 +292,12 @@ function resumed(saved: SavedNetwork, options: NetworkOptions): Plan {
     const message = `The data directory holds a network on port ${saved.directoryPort}, not ${options.port}. Leave the option out, or take an empty directory.`
     throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { name: 'port' } })
   }
-  return saved
+  const names = clientNames(options) ?? saved.clients.map(({ name }) => name)
+  const running = names.map((name) => {
+    return { name, port: saved.clients.find((client) => client.name === name)?.port ?? 0, runs: true }
+  })
+  const resting = saved.clients.filter(({ name }) => !names.includes(name))
+  return { ...saved, clients: [...running, ...resting.map((client) => ({ ...client, runs: false }))] }
 }
 
 function checkCount(name: string, value: number, least: number): void {
@@ -255,7 +331,19 @@ function startDirectory(
   })
 }
 
-function savedForm(genesisMs: number, directory: Directory, handles: readonly NodeHandle[]): SavedNetwork {
-  const nodes = handles.map(({ name, role, ports }) => ({ name, role, ...ports }))
-  return { version: 1, genesisMs, directoryPort: Number(new URL(directory.url).port), nodes }
+function savedForm(
+  { genesisMs, clients: planned }: Plan,
+  directory: Directory,
+  handles: readonly NodeHandle[],
+  clients: readonly NetworkClient[],
+): SavedNetwork {
+  const running = clients.map(({ name, websocketPort }) => ({ name, port: websocketPort }))
+  const resting = planned.filter(({ runs }) => !runs).map(({ name, port }) => ({ name, port }))
+  return {
+    version: 1,
+    genesisMs,
+    directoryPort: Number(new URL(directory.url).port),
+    nodes: handles.map(({ name, role, ports }) => ({ name, role, ...ports })),
+    clients: [...running, ...resting],
+  }
 }

@@ -28,6 +28,8 @@ const networkFile = z.strictObject({
       clientPort: port.optional(),
     }),
   ),
+  /** Clients, also those that did not run the last time; `port` is that of the local websocket. */
+  clients: z.array(z.strictObject({ name: z.string(), port })).default([]),
 })
 
 /** What a network needs to come back as the same one. Keys and mailboxes are in files of their own. */
@@ -93,7 +95,7 @@ export class StateDirectory {
     writeFileAtomically(this.#networkFile, `${JSON.stringify(network, null, 2)}\n`)
   }
 
-  /** The directory of one node, made if missing. */
+  /** The directory of one node or client, made if missing. */
   nodeDirectory(name: string): string {
     const path = join(this.path, name)
     try {
@@ -103,6 +105,11 @@ export class StateDirectory {
       throw new MixError('MIX_DATA_UNUSABLE', message, { kind: 'local', data: { path }, cause })
     }
     return path
+  }
+
+  /** Path of the store of one client; its directory need not exist. */
+  clientStoreFile(name: string): string {
+    return join(this.path, 'clients', name, 'client.sqlite')
   }
 
   /** Path of the dotenv file for Rust programs. */

@@ -1,12 +1,12 @@
 /**
  * The rules of the house that a machine can hold: clock and randomness are handed in, errors are in the table, imports
- * point one way, nobody reaches around a package's exports, and no file names a package registry. Every rule is first
- * shown a breach that it must find.
+ * point one way, nobody reaches around a package's exports, nothing of Node.js is reachable from a browser entry, and no
+ * file names a package registry. Every rule is first shown a breach that it must find.
  */
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { dirname, join, relative, sep } from 'node:path'
+import { dirname, join, posix, relative, sep } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -21,8 +21,13 @@ interface SourceFile {
   readonly text: string
 }
 
+/** What an entry stands for, by condition. */
+type Targets = Readonly<Record<string, Readonly<Record<string, string>>>>
+
 interface Manifest {
-  readonly exports?: Readonly<Record<string, Readonly<Record<string, string>>>>
+  readonly exports?: Targets
+  /** Names that begin with `#`, for the package itself. */
+  readonly imports?: Targets
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
 }
@@ -61,6 +66,14 @@ function imports(text: string): string[] {
   return [...code(text).matchAll(/\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, name]) => name!)
 }
 
+/** The package of a module name, scope included. */
+function packageNameOf(name: string): string {
+  return name
+    .split('/')
+    .slice(0, name.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
 function wrongImports({ path, text }: SourceFile): string[] {
   const own = path.split('/')[1]!
   const { dependencies = {}, optionalDependencies = {} } = manifest(own)
@@ -73,10 +86,8 @@ function wrongImports({ path, text }: SourceFile): string[] {
     }
     if (name.startsWith('node:')) return []
     if (builtinModules.includes(name)) return complaint('lacks node: before')
-    const packageName = name
-      .split('/')
-      .slice(0, name.startsWith('@') ? 2 : 1)
-      .join('/')
+    if (name.startsWith('#')) return manifest(own).imports?.[name] === undefined ? complaint('does not declare') : []
+    const packageName = packageNameOf(name)
     if (!declared.has(packageName)) return complaint('does not declare')
     const [, room] = /^@mixwright\/([^/]+)/.exec(name) ?? []
     if (room === undefined) return []
@@ -84,6 +95,40 @@ function wrongImports({ path, text }: SourceFile): string[] {
     const entry = `.${name.slice(packageName.length)}`
     return manifest(room).exports?.[entry] === undefined ? complaint('reaches around the exports for') : []
   })
+}
+
+/** The source that a module name stands for in a browser; undefined for npm's packages and for Node.js's own modules. */
+function browserTarget(from: string, name: string): string | undefined {
+  if (name.startsWith('.')) return posix.join(posix.dirname(from), name).replace(/\.js$/, '.ts')
+  const packageName = packageNameOf(name)
+  const room = name.startsWith('#') ? from.split('/')[1]! : /^@mixwright\/(.+)$/.exec(packageName)?.[1]
+  if (room === undefined) return undefined
+  const { exports = {}, imports = {} } = manifest(room)
+  const targets = name.startsWith('#') ? imports[name] : exports[`.${name.slice(packageName.length)}`]
+  const target = targets?.browser ?? targets?.default
+  assert.ok(target !== undefined, `${from}: nothing stands behind ${name}`)
+  return `packages/${room}/${target.replace(/^\.\/dist\//, '').replace(/\.js$/, '.ts')}`
+}
+
+const NODE_GLOBALS = /(?<![\w.'"])(?:Buffer\b|process\.|setImmediate\b|__dirname\b|require\s*\()/g
+
+/**
+ * What a browser does not have and would meet: the modules and globals of Node.js in the entry and in everything that it
+ * imports, dynamically too. Imports of types alone leave no trace in the product and are not followed.
+ */
+function nodeInBrowser(entry: string, read: (path: string) => string): string[] {
+  const seen = new Set([entry])
+  const found: string[] = []
+  for (const path of seen) {
+    const text = code(read(path)).replace(/\b(?:import|export)\s+type\b[^'"]*['"][^'"]+['"]/g, '')
+    for (const [global] of text.matchAll(NODE_GLOBALS)) found.push(`${path}: ${global}`)
+    for (const name of imports(text)) {
+      if (name.startsWith('node:') || builtinModules.includes(name)) found.push(`${path}: ${name}`)
+      const target = browserTarget(path, name)
+      if (target !== undefined) seen.add(target)
+    }
+  }
+  return found
 }
 
 /** Error codes as text literals. */
@@ -135,6 +180,30 @@ describe('the rules find what they are for', () => {
     }
     for (const name of ['node:fs', '@mixwright/runtime', '@mixwright/runtime/node', './y.js', '../src/y.js'])
       assert.deepEqual(wrongImports(file(`import '${name}'`)), [])
+    assert.deepEqual(wrongImports(file("import { x } from '#crypto'", 'packages/sphinx/src/x.ts')), [])
+    assert.equal(wrongImports(file("import { x } from '#crypto'")).length, 1)
+  })
+
+  it('what browsers lack, however far away', () => {
+    const entry = 'packages/client/src/browser.ts'
+    const met = (text: string, others: Readonly<Record<string, string>> = {}) =>
+      nodeInBrowser(entry, (path) => (path === entry ? text : (others[path] ?? '')))
+    for (const text of ["import 'node:fs'", "import { x } from 'fs'", "const x = await import('node:fs')"])
+      assert.equal(met(text).length, 1, text)
+    for (const text of ['Buffer.from(x)', 'x: Buffer', 'process.env', 'setImmediate(f)', "require('x')"])
+      assert.equal(met(text).length, 1, text)
+    const fine = "new ArrayBuffer(1)\nglobalThis.process?.env\nimport type { x } from 'node:fs'\n// Buffer"
+    assert.deepEqual(met(fine), [])
+    const behind = "import { x } from 'node:os'"
+    assert.equal(met("export { x } from './a/b.js'", { 'packages/client/src/a/b.ts': behind }).length, 1)
+    const sphinx = { 'packages/sphinx/src/index.ts': "export { x } from '#crypto'" }
+    const viaPackage = "import { x } from '@mixwright/sphinx'"
+    assert.equal(met(viaPackage, { ...sphinx, 'packages/sphinx/src/crypto/providers-browser.ts': behind }).length, 1)
+    assert.deepEqual(met(viaPackage, { ...sphinx, 'packages/sphinx/src/crypto/providers-node.ts': behind }), [])
+    assert.equal(
+      met("import { x } from '@mixwright/runtime/node'", { 'packages/runtime/src/node.ts': behind }).length,
+      1,
+    )
   })
 
   it('error codes', () => {
@@ -167,11 +236,22 @@ describe('the house', () => {
     assert.deepEqual(packages.flatMap((name) => sourcesOf(name)).flatMap(wrongImports), [])
   })
 
+  it('needs nothing of Node.js in a browser', () => {
+    const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+    const entries = packages.flatMap((name) =>
+      Object.values(manifest(name).exports ?? {}).flatMap(({ browser }) =>
+        browser === undefined ? [] : [`packages/${name}/${browser.replace(/^\.\/dist\/(.*)\.js$/, '$1.ts')}`],
+      ),
+    )
+    assert.ok(entries.includes('packages/client/src/browser.ts'))
+    for (const entry of entries) assert.deepEqual(nodeInBrowser(entry, read), [])
+  })
+
   it('exports only what is built from src, and every export is there', () => {
     for (const name of packages.filter((name) => name !== 'cli')) {
-      const entries = Object.entries(manifest(name).exports ?? {})
-      assert.ok(entries.length > 0, `${name} exports nothing`)
-      for (const [entry, targets] of entries) {
+      const { exports = {}, imports = {} } = manifest(name)
+      assert.ok(Object.keys(exports).length > 0, `${name} exports nothing`)
+      for (const [entry, targets] of [...Object.entries(exports), ...Object.entries(imports)]) {
         for (const target of Object.values(targets)) {
           assert.match(target, /^\.\/dist\/src\/[^*]+\.(js|d\.ts)$/, `${name} ${entry}`)
           assert.ok(existsSync(join(ROOT, 'packages', name, target)), `${name} ${entry}: ${target} is missing`)

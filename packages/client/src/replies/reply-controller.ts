@@ -31,7 +31,7 @@ import type { SurbPools } from './surb-pools.js'
 const MOST_GRANTED = 500
 const SURBS_PER_MESSAGE = 100
 /** Messages with more blocks on their way to one recipient at which further requests of it are ignored: it asks again. */
-const MOST_GRANTS_UNDER_WAY = 10
+const MOST_GRANTS_UNDER_WAY = 20
 export const REPLY_RETRANSMISSIONS = 10
 /** Messages to an address, and more blocks for one: with the growing waits, about half an hour. */
 export const MESSAGE_RETRANSMISSIONS = 40
@@ -47,6 +47,8 @@ export interface ReplyControllerOptions {
   readonly address: () => Recipient
   readonly topology: () => Topology | undefined
   readonly schedule: () => RotationSchedule
+  /** Whether packets can be sent and received now. */
+  readonly isOnline: () => boolean
   /** Something was dropped, for this reason. */
   readonly onDrop: (reason: string) => void
   /** Replies wait for blocks, or go on. */
@@ -86,16 +88,16 @@ export class ReplyController {
     const { clock, lanes, pools } = this.#options
     const senderTag = formatSenderTag(tag)
     pools.received(senderTag, surbs, rotation, answersRequest, clock.now())
-    if (lanes.waitingFor(senderTag) === 0) return
     lanes.reopen(senderTag)
+    if (lanes.waitingFor(senderTag) === 0) return
     this.askIfShort(senderTag)
     this.#options.onChange(senderTag)
   }
 
   /** Replies were queued, or blocks used: ask for more if there are too few. */
   askIfShort(senderTag: string): void {
-    const { clock, lanes, pools } = this.#options
-    const amount = pools.shortage(senderTag, lanes.waitingFor(senderTag), clock.now())
+    const { lanes, pools } = this.#options
+    const amount = pools.shortage(senderTag, lanes.waitingFor(senderTag))
     if (amount > 0) this.#request(senderTag, amount)
   }
 
@@ -157,9 +159,10 @@ export class ReplyController {
   }
 
   #check(): void {
-    const { clock, issuer, lanes, pools } = this.#options
+    const { clock, issuer, lanes, pools, isOnline } = this.#options
     this.start()
-    for (const advice of pools.check((senderTag) => lanes.waitingFor(senderTag), clock.now())) {
+    const advices = isOnline() ? pools.check((senderTag) => lanes.waitingFor(senderTag), CHECK_MS) : []
+    for (const advice of advices) {
       if (advice.kind === 'request') this.#request(advice.senderTag, advice.amount)
       else this.#giveUp(advice.senderTag)
     }

@@ -77,7 +77,7 @@ export class SurbIssuer {
     this.#keys.set(digest, { key: encryptionKey, givenAtMs: nowMs })
     const value = new Uint8Array(KEY_BYTES + 8)
     value.set(encryptionKey)
-    new DataView(value.buffer).setBigUint64(KEY_BYTES, BigInt(nowMs))
+    new DataView(value.buffer).setBigUint64(KEY_BYTES, BigInt(Math.floor(nowMs)))
     this.#journal.put('sent-reply-keys', digest, value)
     if (this.#keys.size > MOST_KEYS) this.#forget(this.#keys.keys().next().value!)
   }

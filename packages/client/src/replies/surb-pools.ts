@@ -24,7 +24,7 @@ const MOST_REQUESTS_IN_VAIN = 5
 const GIVE_UP_MS = 5 * 60_000
 
 /** What a block is wanted for. */
-export type SurbPurpose = 'data' | 'retransmission' | 'surb-request'
+export type SurbPurpose = 'data' | 'surb-request'
 
 /** A block in hand. */
 export interface PooledSurb {
@@ -43,8 +43,8 @@ interface Pool {
   /** Asked for and not here yet. */
   requested: number
   lastReceivedMs: number
-  /** Since when replies wait. */
-  waitingSinceMs: number | undefined
+  /** For how long replies have waited and nothing has come, while it could have; undefined when none wait. */
+  silentMs: number | undefined
   requestsInVain: number
 }
 
@@ -110,9 +110,11 @@ export class SurbPools {
   ): void {
     const pool = this.#pool(senderTag, nowMs)
     if (answersRequest) pool.requested = Math.max(0, pool.requested - surbs.length)
-    if (surbs.length === 0) return
-    pool.lastReceivedMs = nowMs
-    pool.requestsInVain = 0
+    if (surbs.length > 0) {
+      pool.lastReceivedMs = nowMs
+      pool.requestsInVain = 0
+      if (pool.silentMs !== undefined) pool.silentMs = 0
+    }
     for (const surb of surbs) {
       const id = `${senderTag} ${(this.#nextId++).toString(36).padStart(9, '0')}`
       pool.fresh.push({ surb, rotation, receivedAtMs: nowMs, id })
@@ -126,16 +128,15 @@ export class SurbPools {
     this.#makeRoom(senderTag)
   }
 
-  /** Whether a block may be used for this. */
+  /** Whether a block may be used for this. A lost request takes another block: who spent all on data could not ask again. */
   canTake(senderTag: string, purpose: SurbPurpose): boolean {
     return this.available(senderTag) > (purpose === 'surb-request' ? 0 : this.#kept)
   }
 
-  /** Use one block up; undefined where `canTake` says no. */
-  take(senderTag: string, purpose: SurbPurpose): PooledSurb | undefined {
-    if (!this.canTake(senderTag, purpose)) return undefined
-    const pool = this.#pools.get(senderTag)!
-    const taken = pool.fresh.shift() ?? pool.stale.shift()
+  /** Use one block up; undefined when there is none. */
+  take(senderTag: string): PooledSurb | undefined {
+    const pool = this.#pools.get(senderTag)
+    const taken = pool?.fresh.shift() ?? pool?.stale.shift()
     if (taken !== undefined) this.#drop(taken)
     return taken
   }
@@ -144,14 +145,14 @@ export class SurbPools {
    * How many blocks to ask for now, given the reply packets that wait; 0 for none. There must be one in hand to ask with.
    * The caller confirms by `requested` once the request is queued.
    */
-  shortage(senderTag: string, waitingPackets: number, nowMs: number): number {
+  shortage(senderTag: string, waitingPackets: number): number {
     const pool = this.#pools.get(senderTag)
     if (pool === undefined) return 0
     if (waitingPackets === 0) {
-      pool.waitingSinceMs = undefined
+      pool.silentMs = undefined
       return 0
     }
-    pool.waitingSinceMs ??= nowMs
+    pool.silentMs ??= 0
     if (pool.fresh.length + pool.stale.length === 0) return 0
     const coming = pool.requested + pool.fresh.length
     const wanted = waitingPackets + this.#kept
@@ -166,29 +167,31 @@ export class SurbPools {
     if (pool !== undefined) pool.requested = Math.max(0, pool.requested + amount)
   }
 
-  /** Every few seconds, with the tags for which replies wait: ask again, or stop hoping. */
-  check(waiting: (senderTag: string) => number, nowMs: number): PoolAdvice[] {
+  /**
+   * Every few seconds in which the network was there, with the packets that wait for a tag: ask again, or stop hoping.
+   * `elapsedMs`: since the last time; hours without a network do not count.
+   */
+  check(waiting: (senderTag: string) => number, elapsedMs: number): PoolAdvice[] {
     const advice: PoolAdvice[] = []
     for (const [senderTag, pool] of this.#pools) {
       const packets = waiting(senderTag)
       if (packets === 0) {
-        pool.waitingSinceMs = undefined
+        pool.silentMs = undefined
         pool.requestsInVain = 0
         continue
       }
-      pool.waitingSinceMs ??= nowMs
-      const silentMs = nowMs - Math.max(pool.lastReceivedMs, pool.waitingSinceMs)
-      if (silentMs > GIVE_UP_MS || pool.requestsInVain > MOST_REQUESTS_IN_VAIN) {
-        pool.waitingSinceMs = undefined
+      pool.silentMs = (pool.silentMs ?? 0) + elapsedMs
+      if (pool.silentMs > GIVE_UP_MS || pool.requestsInVain > MOST_REQUESTS_IN_VAIN) {
+        pool.silentMs = undefined
         pool.requestsInVain = 0
         pool.requested = 0
         advice.push({ kind: 'give-up', senderTag })
         continue
       }
-      if (silentMs <= ASK_AGAIN_MS * (pool.requestsInVain + 1)) continue
+      if (pool.silentMs <= ASK_AGAIN_MS * (pool.requestsInVain + 1)) continue
       // What was asked for is not counted on any more, even though it may come yet.
       pool.requested = 0
-      const amount = this.shortage(senderTag, packets, nowMs)
+      const amount = this.shortage(senderTag, packets)
       if (amount === 0) continue
       pool.requestsInVain++
       advice.push({ kind: 'request', senderTag, amount })
@@ -219,7 +222,7 @@ export class SurbPools {
       pool.fresh = pool.fresh.filter(keep)
       pool.stale = pool.stale.filter(keep)
       const isEmpty = pool.fresh.length + pool.stale.length + pool.requested === 0
-      if (isEmpty && pool.waitingSinceMs === undefined && pool.lastReceivedMs < oldestMs) this.#pools.delete(senderTag)
+      if (isEmpty && pool.silentMs === undefined && pool.lastReceivedMs < oldestMs) this.#pools.delete(senderTag)
     }
   }
 
@@ -231,7 +234,7 @@ export class SurbPools {
         stale: [],
         requested: 0,
         lastReceivedMs: nowMs,
-        waitingSinceMs: undefined,
+        silentMs: undefined,
         requestsInVain: 0,
       }
       this.#pools.set(senderTag, pool)
@@ -249,7 +252,7 @@ export class SurbPools {
     if (this.#surbs <= MOST_IN_ALL && this.#pools.size <= MOST_TAGS) return
     for (const [senderTag, pool] of this.#pools) {
       if (this.#surbs <= MOST_IN_ALL && this.#pools.size <= MOST_TAGS) return
-      if (senderTag === justTouched || pool.waitingSinceMs !== undefined) continue
+      if (senderTag === justTouched || pool.silentMs !== undefined) continue
       for (const pooled of [...pool.fresh, ...pool.stale]) this.#drop(pooled)
       this.#pools.delete(senderTag)
     }

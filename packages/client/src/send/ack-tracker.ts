@@ -1,7 +1,8 @@
 /**
  * Packets that were sent and not acknowledged (04-client §4.12): whose ack is this, and whose is late. Time is handed in.
  *
- * A packet is late after 1.5 × its expected round trip + 1.5 s. From the tenth retransmission on the wait doubles each time,
+ * A packet is late after 1.5 × its expected round trip + 1.5 s. Expected are the delays that were drawn, and what acks have
+ * taken beyond theirs of late: a slow machine or a long way is no loss. From the tenth retransmission on the wait doubles each time,
  * to a minute at most: a gateway that is away for a while is not hammered.
  */
 import type { FragmentIdentifier } from '@mixwright/wire'
@@ -13,12 +14,16 @@ const WAIT_ADDITION_MS = 1500
 /** Retransmissions at the plain pace. */
 const PLAIN_ATTEMPTS = 10
 const LONGEST_WAIT_MS = 60_000
+/** Acks over which their excess is averaged, and the largest that counts. */
+const EXCESS_SAMPLES = 16
+const LONGEST_EXCESS_MS = 10_000
 
 interface Pending {
   readonly message: OutgoingMessage
   readonly index: number
   readonly attempts: number
   readonly sentAtMs: number
+  readonly expectedRttMs: number
   /** False once it was late: then it waits in a lane, not for its ack. */
   awaited: boolean
 }
@@ -35,6 +40,12 @@ export class AckTracker {
   readonly #pending = new Map<number, Pending>()
   readonly #due = new DueQueue<Pending>()
   #awaited = 0
+  #excessMs = 0
+
+  /** How much longer than the delays drawn acks take, on average over the last ones. */
+  get excessMs(): number {
+    return this.#excessMs
+  }
 
   /** Sent and not acknowledged, late ones included. */
   get size(): number {
@@ -57,21 +68,28 @@ export class AckTracker {
     const earlier = this.#pending.get(key)
     if (earlier?.awaited) this.#release(earlier)
     const attempts = earlier === undefined ? 0 : earlier.attempts + 1
-    const pending: Pending = { message, index, attempts, sentAtMs: nowMs, awaited: true }
+    const pending: Pending = { message, index, attempts, sentAtMs: nowMs, expectedRttMs, awaited: true }
     this.#pending.set(key, pending)
     this.#awaited++
-    this.#due.add(nowMs + waitMs(expectedRttMs, attempts), pending)
+    this.#due.add(nowMs + waitMs(expectedRttMs + this.#excessMs, attempts), pending)
   }
 
-  /** An ack has come: the packet is settled at its message. False for an ack that nobody waits for. */
-  acknowledged(identifier: FragmentIdentifier): boolean {
+  /**
+   * An ack has come: the packet is settled at its message. Returns how much longer it took than the delays drawn, where that
+   * can be said: not when the packet was sent more than once. Undefined for an ack that nobody waits for.
+   */
+  acknowledged(identifier: FragmentIdentifier, nowMs: number): { readonly excessMs: number | undefined } | undefined {
     const key = keyOf(identifier)
     const pending = this.#pending.get(key)
-    if (pending === undefined) return false
+    if (pending === undefined) return undefined
     this.#pending.delete(key)
     this.#release(pending)
+    const excessMs = pending.attempts > 0 ? undefined : Math.max(0, nowMs - pending.sentAtMs - pending.expectedRttMs)
+    if (excessMs !== undefined) {
+      this.#excessMs += (Math.min(excessMs, LONGEST_EXCESS_MS) - this.#excessMs) / EXCESS_SAMPLES
+    }
     pending.message.packetAcknowledged(pending.index)
-    return true
+    return { excessMs }
   }
 
   /** The next packet whose ack is late; undefined when none is. It stays known: its ack may come yet. */

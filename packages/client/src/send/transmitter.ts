@@ -6,14 +6,13 @@ import { type Clock, MixError, type Timer } from '@mixwright/runtime'
 import type { FragmentIdentifier, MixPacket } from '@mixwright/wire'
 import type { Topology } from '../directory/topology.js'
 import type { BuiltPacket, PacketBuilder } from '../packet/packet-builder.js'
-import type { SurbPools, SurbPurpose } from '../replies/surb-pools.js'
+import type { SurbPools } from '../replies/surb-pools.js'
 import { AckTracker } from './ack-tracker.js'
 import type { Lanes, QueuedPacket } from './lanes.js'
 import type { OutgoingMessage } from './outgoing-message.js'
 import type { Filling } from './send-stream.js'
+import { SendWindow } from './send-window.js'
 
-/** Without a main stream: packets under way at which no more are sent. */
-const WINDOW_PACKETS = 512
 /** A recipient's gateway that the network still does not list after so long is taken for unknown. */
 const UNKNOWN_GATEWAY_MS = 10_000
 
@@ -30,8 +29,8 @@ export interface TransmitterOptions {
   readonly onUnknownGateway: () => void
   /** Room may have come up, or something may be sent again. */
   readonly onProgress: () => void
-  /** A reply block of this sender tag was used. */
-  readonly onSurbUsed: (senderTag: string) => void
+  /** A reply block of this sender tag was used, or is wanted again. */
+  readonly onReplies: (senderTag: string) => void
 }
 
 interface Parked extends QueuedPacket {
@@ -41,6 +40,7 @@ interface Parked extends QueuedPacket {
 export class Transmitter {
   readonly #options: TransmitterOptions
   readonly #acks = new AckTracker()
+  readonly #window = new SendWindow()
   #parked: Parked[] = []
   #timer: Timer | undefined
   #timerDueMs = Infinity
@@ -64,7 +64,7 @@ export class Transmitter {
     const topology = this.#options.topology()
     if (topology === undefined || !builder.isUsable(topology)) return false
     if (filling !== 'loop') {
-      if (!paced && this.#acks.awaited >= WINDOW_PACKETS) return false
+      if (!paced && this.#acks.awaited >= this.#window.packets) return false
       for (;;) {
         const packet = this.#options.lanes.take((message) => this.#canSend(message))
         if (packet === undefined) break
@@ -83,7 +83,9 @@ export class Transmitter {
 
   /** An ack came; false when nobody waits for it. */
   acknowledged(identifier: FragmentIdentifier): boolean {
-    return this.#acks.acknowledged(identifier)
+    const acked = this.#acks.acknowledged(identifier, this.#options.clock.monotonic())
+    if (acked?.excessMs !== undefined) this.#window.acknowledged(acked.excessMs)
+    return acked !== undefined
   }
 
   /** A message has ended: acks of it are not waited for any more. */
@@ -114,7 +116,6 @@ export class Transmitter {
   }
 
   #canSend({ destination }: OutgoingMessage): boolean {
-    // Retransmissions and data alike leave the last block to requests.
     return destination.kind === 'recipient' || this.#options.pools.canTake(destination.senderTag, destination.purpose)
   }
 
@@ -125,9 +126,8 @@ export class Transmitter {
     const { destination, chunks } = message
     try {
       if (destination.kind === 'sender-tag') {
-        const purpose: SurbPurpose = destination.purpose
-        const pooled = pools.take(destination.senderTag, purpose)!
-        this.#options.onSurbUsed(destination.senderTag)
+        const pooled = pools.take(destination.senderTag)!
+        this.#options.onReplies(destination.senderTag)
         try {
           return builder.reply(topology, pooled.surb, pooled.rotation, chunks.fragment(index), chunks.identifier(index))
         } catch {
@@ -173,13 +173,17 @@ export class Transmitter {
 
   #serveLate(): void {
     this.#timerDueMs = Infinity
-    const { clock, lanes, onProgress } = this.#options
+    const { clock, lanes, onProgress, onReplies } = this.#options
     for (;;) {
       const late = this.#acks.takeLate(clock.monotonic())
       if (late === undefined) break
+      this.#window.late()
       const { message, index, retransmissions } = late
       if (retransmissions >= message.maximumRetransmissions) message.fail(unacknowledged(message, retransmissions))
-      else lanes.retransmit(message, index)
+      else {
+        lanes.retransmit(message, index)
+        if (message.destination.kind === 'sender-tag') onReplies(message.destination.senderTag)
+      }
     }
     this.#arm()
     onProgress()
