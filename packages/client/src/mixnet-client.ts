@@ -10,8 +10,6 @@ import {
   formatRecipient,
   formatSenderTag,
   type NymMessage,
-  parseRecipient,
-  parseSenderTag,
   type Recipient,
 } from '@mixwright/wire'
 import type {
@@ -23,6 +21,7 @@ import type {
   SendHandle,
   SendOptions,
 } from './api.js'
+import { checkedAddress, checkedReplySurbs, checkedTag, laneName } from './arguments.js'
 import type { ClientKeys } from './client-keys.js'
 import type { TopologyKeeper } from './directory/topology-keeper.js'
 import { Emitter } from './emitter.js'
@@ -36,7 +35,7 @@ import { Receiver } from './receive/receiver.js'
 import { MESSAGE_RETRANSMISSIONS, REPLY_RETRANSMISSIONS, ReplyController } from './replies/reply-controller.js'
 import { SurbIssuer } from './replies/surb-issuer.js'
 import { SurbPools } from './replies/surb-pools.js'
-import { ADDITIONAL_SURBS_LANE, GENERAL_LANE, Lanes, SURB_REQUEST_LANE } from './send/lanes.js'
+import { ADDITIONAL_SURBS_LANE, Lanes, SURB_REQUEST_LANE } from './send/lanes.js'
 import { Outbox, type Submission } from './send/outbox.js'
 import { Handle, type MessageOutcome, type OutgoingMessage } from './send/outgoing-message.js'
 import { SendStream } from './send/send-stream.js'
@@ -44,9 +43,8 @@ import { Transmitter } from './send/transmitter.js'
 import type { ClientStore } from './store/client-store.js'
 import { Journal } from './store/journal.js'
 
-/** Most reply blocks of one message: 140 packets. */
-export const MOST_REPLY_SURBS = 500
-const LARGEST_LANE = 2n ** 64n - 1n
+/** Of a reply block inside a message. */
+const REPLY_SURB_BYTES = 460
 const DEFAULT_FLUSH_MS = 5000
 /** How soon a failing store is looked at again. */
 const STORE_RETRY_MS = 1000
@@ -230,17 +228,16 @@ export class MixnetClient implements Client {
     const handle = new Handle()
     const { replySurbs = 0, anonymous = replySurbs > 0, signal } = options
     this.#submitWhenRead(handle, data, () => {
-      const recipient = parseRecipient(to, () => true)
-      if (recipient === undefined) throw badAddress(to)
-      if (!Number.isInteger(replySurbs) || replySurbs < 0 || replySurbs > MOST_REPLY_SURBS) throw badSurbs(replySurbs)
+      const recipient = checkedAddress(to)
+      const surbCount = checkedReplySurbs(replySurbs)
       const lane = laneName(options.lane)
       return (bytes) => ({
         destination: { kind: 'recipient', recipient, gateway: encodeBase58(recipient.gateway) },
         lane,
-        bytes: bytes.length + 460 * replySurbs,
+        bytes: bytes.length + REPLY_SURB_BYTES * surbCount,
         build: anonymous
           ? () => {
-              const surbs = this.#replies.issue(replySurbs)
+              const surbs = this.#replies.issue(surbCount)
               if (surbs === undefined) return undefined
               const senderTag = this.#issuer.tagFor(recipient)
               return encodeNymMessage({ kind: 'repliable', senderTag, content: { kind: 'data', surbs, data: bytes } })
@@ -261,13 +258,13 @@ export class MixnetClient implements Client {
   ): SendHandle {
     const handle = new Handle()
     this.#submitWhenRead(handle, data, () => {
-      if (parseSenderTag(senderTag) === undefined || !this.#pools.isKnown(senderTag)) throw noTag(senderTag)
+      const tag = checkedTag(senderTag, (text) => this.#pools.isKnown(text))
       const name = laneName(lane)
       return (bytes) => {
         if (bytes.length === 0)
           throw new MixError('MIX_REPLY_EMPTY', 'A reply has at least one byte.', { kind: 'usage' })
         return {
-          destination: { kind: 'sender-tag', senderTag, purpose: 'data' },
+          destination: { kind: 'sender-tag', senderTag: tag, purpose: 'data' },
           lane: name,
           bytes: bytes.length,
           build: () => encodeNymMessage({ kind: 'reply', content: { kind: 'data', data: bytes } }),
@@ -471,33 +468,6 @@ export class MixnetClient implements Client {
     const waitingPackets = this.#lanes.waitingFor(senderTag)
     this.#emitter.emit('replies', { senderTag, waitingPackets, surbs: this.#pools.available(senderTag) })
   }
-}
-
-/** `general`, or the name of an app's lane. */
-function laneName(lane: bigint | number | undefined): string {
-  if (lane === undefined) return GENERAL_LANE
-  const isInteger = typeof lane === 'bigint' || Number.isSafeInteger(lane)
-  if (!isInteger || lane < 0 || BigInt(lane) > LARGEST_LANE)
-    throw new MixError('MIX_LANE', 'A lane is a whole number from 0 to 2^64 − 1.', { kind: 'usage' })
-  return `connection:${lane}`
-}
-
-function badAddress(address: string): MixError {
-  const message = 'An address looks like identity.encryption@gateway, three base58 keys of 32 bytes.'
-  return new MixError('MIX_ADDRESS', message, { kind: 'usage', data: { address: address.slice(0, 200) } })
-}
-
-function badSurbs(replySurbs: number): MixError {
-  const message = `A message carries 0 to ${MOST_REPLY_SURBS} reply blocks.`
-  return new MixError('MIX_REPLY_SURBS', message, { kind: 'usage', data: { replySurbs } })
-}
-
-function noTag(senderTag: string): MixError {
-  const message =
-    senderTag === ''
-      ? 'This message has no sender tag: its sender cannot be answered.'
-      : 'No reply blocks ever came under this sender tag.'
-  return new MixError('MIX_REPLY_NO_TAG', message, { kind: 'usage', data: { senderTag } })
 }
 
 function whenever(): { promise: Promise<void>; resolve: () => void } {

@@ -55,7 +55,8 @@ export class Handle implements SendHandle {
   readonly #sent = new Outcome()
   readonly #acknowledged = new Outcome()
   #failed = false
-  /** Set once the message is in the queue. */
+  #lastProgress = NOTHING
+  /** Set while the message is in the queue or on its way; let go then, so that whoever keeps handles keeps no messages. */
   message: OutgoingMessage | undefined
 
   get queued(): Promise<void> {
@@ -72,7 +73,7 @@ export class Handle implements SendHandle {
 
   get progress(): SendProgress {
     const { message } = this
-    if (message === undefined) return NOTHING
+    if (message === undefined) return this.#lastProgress
     const { packets, sent, acknowledged, retransmissions } = message
     return { packets, sent, acknowledged, retransmissions }
   }
@@ -92,6 +93,7 @@ export class Handle implements SendHandle {
   markAcknowledged(): void {
     this.#sent.resolve()
     this.#acknowledged.resolve()
+    this.#letGo()
   }
 
   /** What has not been settled is rejected. */
@@ -100,6 +102,12 @@ export class Handle implements SendHandle {
     this.#queued.reject(reason)
     this.#sent.reject(reason)
     this.#acknowledged.reject(reason)
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    this.#lastProgress = this.progress
+    this.message = undefined
   }
 }
 
