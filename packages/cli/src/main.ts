@@ -1,11 +1,10 @@
 /** The `mixwright` command: parses the line, loads the one sub-command asked for, and turns errors into one clear line. */
 import { MixError } from '@mixwright/runtime'
 import { Command, CommanderError } from 'commander'
+import { clientCommand } from './client/client.js'
 import { execCommand } from './exec.js'
 import { upCommand } from './up.js'
-
-/** Version of the command and of every package beside it. */
-export const VERSION = '0.1.0'
+import { VERSION } from './version.js'
 
 /** Exit codes: 0 done, 1 it failed, 2 the command line was wrong. */
 const FAILURE = 1
@@ -27,6 +26,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   program.addCommand(upCommand(finish).exitOverride())
   program.addCommand(execCommand(finish).exitOverride())
+  program.addCommand(clientCommand(finish).exitOverride())
   try {
     await program.parseAsync(args, { from: 'user' })
     return exitCode

@@ -41,6 +41,8 @@ export function describe(network: Network, readyAfterMs: number): string {
     }),
     ...clients.map(({ name, address, websocketUrl }) => `  ${name.padEnd(width)}  ${websocketUrl}  ${address}`),
     '',
+    'A client with a websocket for apps in any language:',
+    `  mixwright client init --id alice --directory ${nymApiUrl} --profile local && mixwright client run --id alice`,
     'Official npm client (browser or Node.js):',
     `  await new NymClient(onMessage, { nymApiUrl: '${nymApiUrl}', preferredGateway: '${firstGateway?.identityKey}', clientId: 'alice' })`,
     'Official Rust clients:',

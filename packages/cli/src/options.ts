@@ -1,6 +1,6 @@
 /**
- * Options of a network, from three places: a TOML file, then the environment (`MIXWRIGHT_…`), then flags; the later wins.
- * One schema checks them all, so that each means the same wherever it is written.
+ * Options, from three places: a TOML file, then the environment (`MIXWRIGHT_…`), then flags; the later wins. One schema
+ * checks them all, so that each means the same wherever it is written. Here too: the options of a network.
  */
 import { readFileSync } from 'node:fs'
 import { MixError } from '@mixwright/runtime'
@@ -11,24 +11,36 @@ import { z } from 'zod'
 export const DEFAULT_PORT = 17890
 
 const count = z.coerce.number().int()
-const flag = z.union([
+/** A switch; in the environment a text. */
+export const flag = z.union([
   z.boolean(),
   z.enum(['true', 'false', '1', '0']).transform((text) => text === 'true' || text === '1'),
 ])
+/** Several texts: an array in a file, in the environment and in flags with commas. */
+export const list = z.union([
+  z.array(z.string()),
+  z.string().transform((text) =>
+    text
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== ''),
+  ),
+])
+export const port = count.min(0).max(65_535)
+export const logLevel = z.enum(['silent', 'error', 'warn', 'info', 'debug'])
+export const profile = z.enum(['default', 'fast', 'no-cover', 'local'])
 
 const networkOptions = z.strictObject({
   mixes: count.min(3).max(200).optional(),
   gateways: count.min(1).max(200).optional(),
-  port: count.min(0).max(65_535).optional(),
+  port: port.optional(),
   seed: z.string().min(1).optional(),
   data: z.string().min(1).optional(),
   out: z.string().min(1).optional(),
-  clients: z
-    .union([z.array(z.string()), z.string().transform((text) => text.split(',').map((name) => name.trim()))])
-    .optional(),
-  clientProfile: z.enum(['default', 'fast', 'no-cover', 'local']).optional(),
+  clients: list.optional(),
+  clientProfile: profile.optional(),
   crypto: z.enum(['sodium-native', 'libsodium-wasm', 'noble']).optional(),
-  log: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('warn'),
+  log: logLevel.default('warn'),
   json: flag.default(false),
   quiet: flag.default(false),
 })
@@ -60,31 +72,50 @@ export function withNetworkFlags(command: Command): Command {
     .option('--config <file>', 'TOML file with the same options; MIXWRIGHT_… variables and flags go before it')
 }
 
-/** Merge and check. Error: `MIX_OPTIONS`, naming the option and what it takes. */
-export function readOptions(
+/** The options of a network. Error: `MIX_OPTIONS`, naming the option and what it takes. */
+export async function readOptions(
   flags: Readonly<Record<string, unknown>>,
   environment: NodeJS.ProcessEnv,
 ): Promise<UpOptions> {
-  return merge(flags, environment)
+  const { config = environment.MIXWRIGHT_CONFIG, ...given } = flags
+  const file = typeof config === 'string' ? await readToml(config) : {}
+  return mergeOptions(networkOptions, file, fromEnvironment(networkOptions, environment, 'MIXWRIGHT_'), given)
 }
 
-async function merge(flags: Readonly<Record<string, unknown>>, environment: NodeJS.ProcessEnv): Promise<UpOptions> {
-  const { config = environment.MIXWRIGHT_CONFIG, ...given } = flags
-  const fromFile = typeof config === 'string' ? await readToml(config) : {}
-  const fromEnvironment: Record<string, string> = {}
-  for (const name of Object.keys(networkOptions.shape)) {
-    const value = environment[`MIXWRIGHT_${name.replace(/[A-Z]/g, '_$&').toUpperCase()}`]
-    if (value !== undefined && value !== '') fromEnvironment[name] = value
-  }
-  const parsed = networkOptions.safeParse({ ...fromFile, ...fromEnvironment, ...given })
+/** Merge, the later first, and check. Error: `MIX_OPTIONS`, naming each wrong option and what it takes. */
+export function mergeOptions<Schema extends z.ZodObject>(
+  schema: Schema,
+  ...sources: readonly Readonly<Record<string, unknown>>[]
+): z.infer<Schema> {
+  const parsed = schema.safeParse(Object.assign({}, ...sources))
   if (parsed.success) return parsed.data
   const problems = parsed.error.issues.map(
-    ({ path, message }) => `${path.length > 0 ? `--${path.join('.')}: ` : ''}${message}`,
+    ({ path, message }) => `${path.length > 0 ? `--${kebab(String(path[0]))}: ` : ''}${message}`,
   )
   throw new MixError('MIX_OPTIONS', problems.join('; '), { kind: 'usage' })
 }
 
-async function readToml(path: string): Promise<Record<string, unknown>> {
+/** What the environment says about the options of a schema: `clientProfile` is `MIXWRIGHT_CLIENT_PROFILE`. */
+export function fromEnvironment(
+  schema: z.ZodObject,
+  environment: NodeJS.ProcessEnv,
+  prefix: string,
+): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const name of Object.keys(schema.shape)) {
+    const value = environment[`${prefix}${kebab(name).replaceAll('-', '_').toUpperCase()}`]
+    if (value !== undefined && value !== '') found[name] = value
+  }
+  return found
+}
+
+/** `clientProfile` → `client-profile`. */
+function kebab(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+/** The tables of a TOML file. Error: `MIX_CONFIG_FILE`. */
+export async function readToml(path: string): Promise<Record<string, unknown>> {
   const { parse } = await import('smol-toml')
   try {
     return parse(readFileSync(path, 'utf8'))

@@ -27,21 +27,32 @@ export class Run {
     })
     this.child.stderr?.on('data', (chunk) => {
       this.#stderr += chunk
+      this.#onOutput()
     })
     this.finished = once(this.child, 'close').then(([code]) => ({ code, stdout: this.#stdout, stderr: this.#stderr }))
   }
 
   /** Wait until the output contains `text`; fails when the command ends before. */
-  async prints(text: string): Promise<string> {
+  prints(text: string): Promise<string> {
+    return this.#until(text, 'stdout')
+  }
+
+  /** The same of standard error. */
+  complains(text: string): Promise<string> {
+    return this.#until(text, 'stderr')
+  }
+
+  async #until(text: string, where: 'stdout' | 'stderr'): Promise<string> {
+    const output = () => (where === 'stdout' ? this.#stdout : this.#stderr)
     const seen = new Promise<void>((resolve) => {
       this.#onOutput = () => {
-        if (this.#stdout.includes(text)) resolve()
+        if (output().includes(text)) resolve()
       }
       this.#onOutput()
     })
     const ended = await Promise.race([seen, this.finished])
-    if (ended && !ended.stdout.includes(text)) assert.fail(`ended early: ${JSON.stringify(ended)}`)
-    return this.#stdout
+    if (ended && !output().includes(text)) assert.fail(`ended early: ${JSON.stringify(ended)}`)
+    return output()
   }
 
   async interrupt(): Promise<Finished> {
