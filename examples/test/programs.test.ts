@@ -1,0 +1,232 @@
+/** The examples for Node.js, each as its own process on a real network. */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { type Client, connect } from '@mixwright/client'
+import { Network } from '@mixwright/localnet'
+import { SeededRandom } from '@mixwright/runtime'
+import { Program, REPOSITORY } from './program.js'
+
+const scratch = mkdtempSync(join(tmpdir(), 'mixwright-examples-'))
+after(() => rmSync(scratch, { recursive: true, force: true }))
+
+let net: Network
+before(async () => {
+  net = await Network.start()
+})
+after(() => net?.close())
+
+/** On the network by NYM_API, as `mixwright exec` names it. */
+function start(name: string, ...words: string[]): Program {
+  return Program.start([process.execPath, `examples/${name}`, '--profile', 'local', ...words], {
+    env: { NYM_API: net.nymApiUrl },
+  })
+}
+
+const withoutProblems = { code: 0, stderr: '' }
+const problems = ({ code, stderr }: { code: number | null; stderr: string }) => ({ code, stderr })
+
+describe('chat-terminal.mjs', () => {
+  it('lets the one who knows the address begin, and the other answer without one', async () => {
+    await using bob = start('chat-terminal.mjs')
+    const [, address = ''] = await bob.prints(/Your address: (\S+)\nWaiting/)
+    bob.type('is there anybody?')
+    await bob.prints('! Nobody is there yet.')
+
+    await using alice = start('chat-terminal.mjs', address)
+    await alice.prints('Say something.')
+    alice.type('hello bob')
+    await bob.prints('\n> hello bob\n')
+    bob.type('hello, whoever you are')
+    await alice.prints('> hello, whoever you are\n')
+    alice.type('grüße')
+    await bob.prints('> grüße\n')
+    for (const chat of [alice, bob]) {
+      chat.endInput()
+      assert.deepEqual(problems(await chat.ends()), withoutProblems)
+    }
+  })
+
+  it('takes an address as a line, and says what was not delivered', async () => {
+    await using bob = start('chat-terminal.mjs')
+    await using carol = start('chat-terminal.mjs')
+    const [, address = ''] = await bob.prints(/Your address: (\S+)/)
+    const [, own = ''] = await carol.prints(/Your address: (\S+)/)
+    const [keys, gateway = ''] = own.split('@')
+    carol.type(`${keys}@${keys!.split('.')[0]}`)
+    carol.type('to a gateway that is none')
+    await carol.prints(/! Not delivered: to a gateway that is none: .+ \(MIX_RECIPIENT_GATEWAY\)\n/)
+    assert.notEqual(gateway, '')
+    carol.type(address)
+    carol.type('hello bob')
+    await bob.prints('> hello bob\n')
+  })
+})
+
+describe('anonymous-service.mjs', () => {
+  it('is asked by ask-service.mjs, knows guests by their tags alone, and is at the same address after a restart', async () => {
+    const store = join(scratch, 'guest-book.sqlite')
+    const ask = async (...words: string[]) => (await start('ask-service.mjs', ...words).succeeds()).stdout
+    const open = async () => {
+      const service = start('anonymous-service.mjs', '--store', store)
+      const [, address = ''] = await service.prints(/(\S+@\S+)\n/)
+      return { service, address }
+    }
+    const { service, address } = await open()
+    await using _ = service
+    const guest = ['--store', join(scratch, 'guest.sqlite')]
+    const first = await ask(address, 'I was here', ...guest)
+    assert.match(first, /^\w{6} wrote: I was here\n$/)
+    const second = await ask(address, 'so was I')
+    assert.match(second, /^\w{6} wrote: so was I\n$/m)
+    const third = await ask(address, 'again', ...guest)
+    const tags = [...third.matchAll(/^(\w{6}) wrote: /gm)].map(([, tag]) => tag)
+    assert.equal(tags.length, 3, third)
+    assert.equal(tags[0], tags[2])
+    assert.notEqual(tags[0], tags[1])
+    assert.deepEqual(problems(await service.interrupt()), withoutProblems)
+
+    const again = await open()
+    await using __ = again.service
+    assert.equal(again.address, address)
+    assert.match(await ask(address, 'a new book', ...guest), /^\w{6} wrote: a new book\n$/)
+  })
+
+  it('answers with more than the reply blocks of the question carry, and keeps to its bound', async () => {
+    await using service = start('anonymous-service.mjs')
+    const [, address = ''] = await service.prints(/(\S+@\S+)\n/)
+    await using guest = await connect({ directory: net.nymApiUrl, profile: 'local' })
+    const answers = guest.messages()
+    let book: string[] = []
+    for (let i = 0; i <= 100; i++) {
+      guest.send(address, `entry ${i} ${'x'.repeat(500)}`, { replySurbs: 5 })
+      book = (await answers.next()).value.text().split('\n')
+    }
+    assert.equal(book.length, 100)
+    assert.match(book[0]!, / entry 1 x/)
+    assert.match(book[99]!, / entry 100 x/)
+  })
+})
+
+describe('send-file.mjs', () => {
+  const receive = async () => {
+    const directory = mkdtempSync(join(scratch, 'inbox-'))
+    const receiver = start('receive-file.mjs', directory)
+    const [, address = ''] = await receiver.prints(/(\S+@\S+)\n/)
+    return { directory, receiver, address }
+  }
+  const file = (name: string, bytes: Uint8Array) => {
+    const path = join(scratch, name)
+    writeFileSync(path, bytes)
+    return path
+  }
+
+  for (const [what, bytes] of [
+    ['three parts and a bit', 3 * 1024 ** 2 + 17],
+    ['an empty file', 0],
+  ] as const) {
+    it(`sends ${what} to receive-file.mjs, and says how far it is`, async () => {
+      const content = new SeededRandom(what).bytes(bytes)
+      const { directory, receiver, address } = await receive()
+      await using _ = receiver
+      await using sender = start('send-file.mjs', address, file('report.bin', content))
+      const { stdout, stderr } = await sender.succeeds()
+      const received = await receiver.succeeds()
+      assert.deepEqual([stderr, received.stderr], ['', ''])
+      assert.match(stdout, /\r100 % sent, 100 % acknowledged, \d+ packets sent again\nThe receiver says: complete\n$/)
+      for (const what of ['sent', 'acknowledged']) {
+        const course = [...stdout.matchAll(new RegExp(`(\\d+) % ${what}`, 'g'))].map(([, percent]) => Number(percent))
+        assert.deepEqual(
+          course,
+          course.toSorted((a, b) => a - b),
+        )
+      }
+      const hash = createHash('sha256').update(content).digest('hex')
+      assert.ok(received.stdout.includes(`report.bin: ${bytes} bytes, SHA-256 ${hash}`), received.stdout)
+      assert.deepEqual(readdirSync(directory), ['report.bin'])
+      assert.ok(Buffer.from(content).equals(readFileSync(join(directory, 'report.bin'))))
+    })
+  }
+
+  it('is not what strangers can harm the receiver with', async () => {
+    const { directory, receiver, address } = await receive()
+    await using _ = receiver
+    await using stranger: Client = await connect({ directory: net.nymApiUrl, profile: 'local' })
+    const content = Buffer.from('where does this go?')
+    const facts = {
+      name: '../../escaped.txt',
+      bytes: content.length,
+      sha256: createHash('sha256').update(content).digest('hex'),
+      part: 0,
+    }
+    const part = (changes: Readonly<Record<string, unknown>>, body = content) =>
+      Buffer.concat([Buffer.from(`${JSON.stringify({ ...facts, ...changes })}\n`), body])
+    for (const message of [
+      Buffer.from('hello'),
+      Buffer.from('null\n'),
+      part({ part: 1 }),
+      part({ part: -1 }),
+      part({ part: '0' }),
+      part({ bytes: 1e15 }),
+      part({ bytes: 5 }),
+      part({ sha256: 'none' }),
+      part({ name: 7 }),
+    ])
+      await stranger.send(address, message, { replySurbs: 1 }).acknowledged
+    // No reply blocks: it could not be answered.
+    await stranger.send(address, part({ name: 'other' })).acknowledged
+    await stranger.send(address, part({}), { replySurbs: 5 }).acknowledged
+    const { stderr } = await receiver.succeeds()
+    assert.equal(stderr, '')
+    assert.deepEqual(readdirSync(directory), ['escaped.txt'])
+    assert.equal(existsSync(join(directory, '../../escaped.txt')), false)
+    assert.equal((await stranger.messages().next()).value.text(), 'complete')
+  })
+
+  it('says when the file came damaged', async () => {
+    const { directory, receiver, address } = await receive()
+    await using _ = receiver
+    await using stranger = await connect({ directory: net.nymApiUrl, profile: 'local' })
+    const facts = { name: 'a', bytes: 3, sha256: '0'.repeat(64), part: 0 }
+    stranger.send(address, `${JSON.stringify(facts)}\nabc`, { replySurbs: 5 })
+    assert.equal((await stranger.messages().next()).value.text(), 'damaged')
+    const { code, stdout } = await receiver.ends()
+    assert.equal(code, 1)
+    assert.match(stdout, /damaged/)
+    assert.deepEqual(readdirSync(directory), [])
+  })
+})
+
+describe('every program', () => {
+  const names = readdirSync(new URL('examples', REPOSITORY))
+  const programs = names.filter(
+    (name) => name.endsWith('.mjs') && !['command-line.mjs', 'file-part.mjs'].includes(name),
+  )
+
+  for (const name of programs) {
+    it(`${name} explains itself, and refuses what it does not know`, async () => {
+      const { stdout } = await start(name, '--help').succeeds()
+      assert.match(stdout, new RegExp(`^Usage: node examples/${name}`))
+      assert.match(stdout, /--directory URL .*NYM_API/)
+      for (const words of [['--bogus'], ['one', 'two', 'three']]) {
+        const { code, stdout, stderr } = await start(name, ...words).ends()
+        assert.deepEqual([code, stdout], [2, ''])
+        assert.match(stderr, /Usage: /)
+      }
+    })
+  }
+
+  it('stands in the table of README.md', () => {
+    const readme = readFileSync(new URL('examples/README.md', REPOSITORY), 'utf8')
+    const listed = [...readme.matchAll(/^\| .*?\]\(([^)]+?)\/?\)/gm)].map(([, path]) => path!)
+    const others = ['README.md', 'package.json', 'tsconfig.json', 'test', 'dist', 'command-line.mjs', 'file-part.mjs']
+    assert.deepEqual(
+      listed.map((path) => path.split('/')[0]!).sort(),
+      names.filter((name) => !others.includes(name)).sort(),
+    )
+    for (const path of listed) assert.ok(existsSync(new URL(`examples/${path}`, REPOSITORY)), path)
+  })
+})
