@@ -37,10 +37,11 @@ const CONNECTING = 20
 /** Longest message, bytes: 1 to 5 packets. */
 const LONGEST_BYTES = 8_000
 const ANONYMOUS_SHARE = 0.1
-/** For one answer of one packet, one is kept back. */
-const REPLY_SURBS = 2
+/** For an answer of one packet: five are kept back. */
+const REPLY_SURBS = 6
 /** Longest wait for what is still under way at the end. */
 const PATIENCE_MS = 120_000
+const POLL_MS = 10
 
 const clock = new RealClock()
 const random = new SystemRandom()
@@ -156,7 +157,7 @@ async function run(net: RunningNetwork): Promise<boolean> {
   const cpu1 = { clients: cpuOf(process.pid), network: cpuOf(net.process.pid) }
   say('messages sent meanwhile', `${sent}, ${(sent / seconds).toFixed(0)} a second`)
   const endedAt = clock.monotonic()
-  await settled(endedAt + PATIENCE_MS)
+  await settled(PATIENCE_MS)
   say('and then until the last was delivered and acknowledged', `${Math.round(clock.monotonic() - endedAt)} ms`)
   sayMemory('after that', before, usage())
 
@@ -182,12 +183,14 @@ async function run(net: RunningNetwork): Promise<boolean> {
   return delivered === sent && acknowledged === sent && unexpected === 0
 }
 
-/** Wait for every outcome, those of answers sent meanwhile included, and every delivery. */
-async function settled(deadline: number): Promise<void> {
-  while ((outcomes.length > 0 || underWay.size > 0) && clock.monotonic() < deadline) {
-    await Promise.race([Promise.all(outcomes.splice(0)), sleep(clock, Math.max(0, deadline - clock.monotonic()))])
-    await sleep(clock, 10)
-  }
+/** Wait for every outcome, those of answers sent meanwhile included, and every delivery; for so long at most. */
+async function settled(patienceMs: number): Promise<void> {
+  const end = new AbortController()
+  const deadline = clock.setTimer(patienceMs, () => end.abort())
+  const late = new Promise<void>((resolve) => end.signal.addEventListener('abort', () => resolve()))
+  while (!end.signal.aborted && (outcomes.length > 0 || underWay.size > 0))
+    await Promise.race([late, Promise.all([sleep(clock, POLL_MS), ...outcomes.splice(0)])])
+  deadline.cancel()
 }
 
 const directory = mkdtempSync(join(tmpdir(), 'mixwright-bench-'))

@@ -34,6 +34,8 @@ const ONE_PACKET_BYTES = 1604 - 1 - 1
 const SIZES = [1, ONE_PACKET_BYTES - 1, ONE_PACKET_BYTES, ONE_PACKET_BYTES + 1, 100_000, 1_000_000]
 /** Reply blocks that an official client keeps back for requests: with no more than these it asks first. */
 const OFFICIAL_THRESHOLD = 10
+/** The same of ours. */
+const OUR_THRESHOLD = 5
 
 /** No cover, no Poisson stream: what `no-cover` is in ours. */
 const NO_COVER = {
@@ -187,14 +189,14 @@ describe('our client and the official npm client', () => {
     it('ours asks, ours answers', async () => {
       await using alice = await connectOurs()
       await using bob = await connectOurs({ gateway: net.gateway(1).identityKey })
-      const asked = alice.send(bob.address, 'who am I?', { replySurbs: 2 })
+      const asked = alice.send(bob.address, 'who am I?', { replySurbs: OUR_THRESHOLD + 1 })
       const [question] = await take(bob, 1)
       const packetsFor = packetCounter(bob)
       const answered = question!.reply('somebody')
       assert.equal((await take(alice, 1))[0]?.text(), 'somebody')
       await allAcknowledged([asked, answered])
       assert.equal(packetsFor(), 1)
-      // One block is left, and kept for a request.
+      // What is left is kept for requests.
       const large = question!.reply(messagesOf(1_000_000))
       const [reply] = await take(alice, 1)
       assert.equal(digest(reply!.data), digest(messagesOf(1_000_000)))

@@ -24,16 +24,17 @@ export function checkedAddress(address: string): Recipient {
   throw new MixError('MIX_ADDRESS', message, { kind: 'usage', data: { address: String(address).slice(0, 200) } })
 }
 
-/** Error: `MIX_REPLY_SURBS`. */
-export function checkedReplySurbs(replySurbs: number): number {
-  if (Number.isInteger(replySurbs) && replySurbs >= 0 && replySurbs <= MOST_REPLY_SURBS) return replySurbs
-  const message = `A message carries 0 to ${MOST_REPLY_SURBS} reply blocks.`
+/** Error: `MIX_REPLY_SURBS`, also for reply blocks with a message that is not anonymous: there is no place for them. */
+export function checkedReplySurbs(replySurbs: number, isAnonymous: boolean): number {
+  const most = isAnonymous ? MOST_REPLY_SURBS : 0
+  if (Number.isInteger(replySurbs) && replySurbs >= 0 && replySurbs <= most) return replySurbs
+  const message = `A message carries 0 to ${MOST_REPLY_SURBS} reply blocks, and any at all only when it is anonymous.`
   throw new MixError('MIX_REPLY_SURBS', message, { kind: 'usage', data: { replySurbs } })
 }
 
 /** `isKnown`: reply blocks came under it. Error: `MIX_REPLY_NO_TAG`. */
 export function checkedTag(senderTag: string, isKnown: (senderTag: string) => boolean): string {
-  if (parseSenderTag(senderTag) !== undefined && isKnown(senderTag)) return senderTag
+  if (typeof senderTag === 'string' && parseSenderTag(senderTag) !== undefined && isKnown(senderTag)) return senderTag
   const message =
     senderTag === ''
       ? 'This message has no sender tag: its sender cannot be answered.'

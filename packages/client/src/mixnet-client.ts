@@ -4,14 +4,7 @@
  */
 import { type Clock, type Logger, MixError, type Random } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
-import {
-  encodeBase58,
-  encodeNymMessage,
-  formatRecipient,
-  formatSenderTag,
-  type NymMessage,
-  type Recipient,
-} from '@mixwright/wire'
+import { formatRecipient, formatSenderTag, type NymMessage, type Recipient } from '@mixwright/wire'
 import type {
   Client,
   ClientEvents,
@@ -21,8 +14,9 @@ import type {
   SendHandle,
   SendOptions,
 } from './api.js'
-import { checkedAddress, checkedReplySurbs, checkedTag, laneName } from './arguments.js'
+import { laneName } from './arguments.js'
 import type { ClientKeys } from './client-keys.js'
+import { clientStatus } from './client-status.js'
 import type { TopologyKeeper } from './directory/topology-keeper.js'
 import { Emitter } from './emitter.js'
 import type { GatewayKeeper } from './gateway/gateway-keeper.js'
@@ -30,9 +24,10 @@ import { messageBytes } from './message-data.js'
 import { PacketBuilder } from './packet/packet-builder.js'
 import type { Profile } from './profile.js'
 import { FragmentJournal } from './receive/fragment-journal.js'
+import { Hold } from './receive/hold.js'
 import { Inbox, type InboxMessage } from './receive/inbox.js'
 import { Receiver } from './receive/receiver.js'
-import { MESSAGE_RETRANSMISSIONS, REPLY_RETRANSMISSIONS, ReplyController } from './replies/reply-controller.js'
+import { ReplyController } from './replies/reply-controller.js'
 import { SurbIssuer } from './replies/surb-issuer.js'
 import { SurbPools } from './replies/surb-pools.js'
 import { ADDITIONAL_SURBS_LANE, Lanes, SURB_REQUEST_LANE } from './send/lanes.js'
@@ -42,12 +37,11 @@ import { SendStream } from './send/send-stream.js'
 import { Transmitter } from './send/transmitter.js'
 import type { ClientStore } from './store/client-store.js'
 import { Journal } from './store/journal.js'
+import { messageTo, replyTo, type WithData } from './submissions.js'
 
-/** Of a reply block inside a message. */
-const REPLY_SURB_BYTES = 460
 const DEFAULT_FLUSH_MS = 5000
-/** How soon a failing store is looked at again. */
-const STORE_RETRY_MS = 1000
+/** Timers cannot be longer. */
+const LONGEST_FLUSH_MS = 2 ** 31 - 1
 
 /** What a client is made of. */
 export interface ClientParts {
@@ -71,6 +65,7 @@ export class MixnetClient implements Client {
   readonly #issuer: SurbIssuer
   readonly #outbox: Outbox
   readonly #inbox: Inbox
+  readonly #hold: Hold
   readonly #receiver: Receiver
   readonly #replies: ReplyController
   readonly #transmitter: Transmitter
@@ -82,11 +77,10 @@ export class MixnetClient implements Client {
   #address = ''
   #state: 'open' | 'closing' | 'closed' = 'open'
   #closing: Promise<void> | undefined
-  /** Why the client has hung up by itself. */
-  readonly #held = new Set<'inbox' | 'store'>()
-  #messagesSent = 0
-  #messagesAcknowledged = 0
-  #messagesFailed = 0
+  /** Aborts when the client closes. */
+  readonly #ending = new AbortController()
+  /** Messages of the app. */
+  readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
   #whenIdle: (() => void) | undefined
 
   constructor(parts: ClientParts) {
@@ -108,7 +102,13 @@ export class MixnetClient implements Client {
       onQueued: (message) => this.#onQueued(message),
       onEnd: (message, outcome) => this.#onEnd(message, outcome),
     })
-    this.#inbox = new Inbox(this.#journal, (full) => this.#hold('inbox', full))
+    this.#hold = new Hold({
+      clock,
+      journal: this.#journal,
+      onHold: () => this.#hangUp(),
+      onRelease: () => this.#gateway.resume(),
+    })
+    this.#inbox = new Inbox({ journal: this.#journal, persistent, onFull: (isFull) => this.#hold.onInboxFull(isFull) })
     const topology = () => this.#topology.current
     this.#transmitter = new Transmitter({
       clock,
@@ -144,7 +144,7 @@ export class MixnetClient implements Client {
       address: () => this.#recipient,
       topology,
       schedule: () => this.#topology.schedule,
-      isOnline: () => this.#gateway.state === 'up' && this.#topology.current !== undefined,
+      isOnline: () => this.#isOnline(),
       onDrop: (reason) => this.#receiver.drop(reason),
       onChange: (senderTag) => this.#tellReplies(senderTag),
     })
@@ -174,6 +174,7 @@ export class MixnetClient implements Client {
     await Promise.all([this.#issuer.restore(store), this.#pools.restore(store), this.#inbox.restore(store)])
     await this.#receiver.restore(store)
     const resumed = await this.#outbox.restore(store)
+    this.#messages.sent += resumed
     if (resumed > 0) this.#parts.logger.info({ messages: resumed }, 'unfinished messages of an earlier run go on')
   }
 
@@ -189,11 +190,24 @@ export class MixnetClient implements Client {
   /** The gateway pushed something. */
   received(bytes: Uint8Array): void {
     this.#receiver.receive(bytes)
-    if (this.#journal.pressure >= 1) this.#holdUntilStored()
+    this.#hold.onWritten()
+  }
+
+  #hangUp(): void {
+    this.#gateway.pause()
+    this.linkChanged('paused')
+  }
+
+  /** Packets can be sent, and acks and replies come home. */
+  #isOnline(): boolean {
+    const topology = this.#topology.current
+    return this.#gateway.state === 'up' && topology !== undefined && this.#builder.isUsable(topology)
   }
 
   /** The link to the gateway came up, or went down. */
   linkChanged(state: 'up' | 'down' | 'paused' | 'replaced', reason?: MixError): void {
+    // What an earlier run left for the app may be too much already.
+    if (state === 'up' && this.#hold.isHeld) return this.#hangUp()
     if (state === 'up') {
       this.#lanes.reopenAll()
       this.#stream.start()
@@ -204,7 +218,7 @@ export class MixnetClient implements Client {
   /** The network was read anew. */
   topologyChanged(): void {
     const { lastRead } = this.#topology
-    this.#transmitter.topologyChanged(lastRead)
+    this.#transmitter.topologyRead(lastRead)
     this.#emitter.emit('topology', { epochId: lastRead.epochId, rotationId: lastRead.rotationId })
   }
 
@@ -212,6 +226,7 @@ export class MixnetClient implements Client {
   topologyFailed(reason: MixError): void {
     const { lastRead } = this.#topology
     this.#parts.logger.warn({ code: reason.code, reason: reason.message }, 'the directory cannot be read')
+    this.#transmitter.topologyRead(lastRead)
     this.#emitter.emit('topology', { epochId: lastRead.epochId, rotationId: lastRead.rotationId, reason })
   }
 
@@ -224,61 +239,17 @@ export class MixnetClient implements Client {
     return this.#address
   }
 
-  send(to: string, data: MessageData, options: SendOptions = {}): SendHandle {
-    const handle = new Handle()
-    const { replySurbs = 0, anonymous = replySurbs > 0, signal } = options
-    this.#submitWhenRead(handle, data, () => {
-      const recipient = checkedAddress(to)
-      const surbCount = checkedReplySurbs(replySurbs)
-      const lane = laneName(options.lane)
-      return (bytes) => ({
-        destination: { kind: 'recipient', recipient, gateway: encodeBase58(recipient.gateway) },
-        lane,
-        bytes: bytes.length + REPLY_SURB_BYTES * surbCount,
-        build: anonymous
-          ? () => {
-              const surbs = this.#replies.issue(surbCount)
-              if (surbs === undefined) return undefined
-              const senderTag = this.#issuer.tagFor(recipient)
-              return encodeNymMessage({ kind: 'repliable', senderTag, content: { kind: 'data', surbs, data: bytes } })
-            }
-          : () => encodeNymMessage({ kind: 'plain', data: bytes }),
-        maximumRetransmissions: MESSAGE_RETRANSMISSIONS,
-        signal,
-        keep: true,
-      })
-    })
-    return handle
+  send(to: string, data: MessageData, options?: SendOptions): SendHandle {
+    const from = { replies: this.#replies, issuer: this.#issuer }
+    return this.#submit(data, options?.signal, () => messageTo(to, options ?? {}, from))
   }
 
-  reply(
-    senderTag: string,
-    data: MessageData,
-    { lane, signal }: Omit<SendOptions, 'replySurbs' | 'anonymous'> = {},
-  ): SendHandle {
-    const handle = new Handle()
-    this.#submitWhenRead(handle, data, () => {
-      const tag = checkedTag(senderTag, (text) => this.#pools.isKnown(text))
-      const name = laneName(lane)
-      return (bytes) => {
-        if (bytes.length === 0)
-          throw new MixError('MIX_REPLY_EMPTY', 'A reply has at least one byte.', { kind: 'usage' })
-        return {
-          destination: { kind: 'sender-tag', senderTag: tag, purpose: 'data' },
-          lane: name,
-          bytes: bytes.length,
-          build: () => encodeNymMessage({ kind: 'reply', content: { kind: 'data', data: bytes } }),
-          maximumRetransmissions: REPLY_RETRANSMISSIONS,
-          signal,
-          keep: true,
-        }
-      }
-    })
-    return handle
+  reply(senderTag: string, data: MessageData, options?: Omit<SendOptions, 'replySurbs' | 'anonymous'>): SendHandle {
+    return this.#submit(data, options?.signal, () => replyTo(senderTag, options ?? {}, this.#pools))
   }
 
-  async *messages(): AsyncIterableIterator<ReceivedMessage> {
-    for await (const message of this.#inbox.read()) yield this.#received(message)
+  messages(): AsyncIterableIterator<ReceivedMessage> {
+    return this.#inbox.read((message) => this.#received(message))
   }
 
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void {
@@ -295,50 +266,20 @@ export class MixnetClient implements Client {
   }
 
   status(): ClientStatus {
-    const { clock } = this.#parts
-    const { lastRead, reason } = this.#topology
-    const replies = new Map<string, { surbs: number; requested: number; waitingPackets: number }>()
-    for (const { senderTag, surbs, requested } of this.#pools.counts())
-      replies.set(senderTag, { surbs, requested, waitingPackets: this.#lanes.waitingFor(senderTag) })
-    return {
+    return clientStatus({
       address: this.#address,
-      gateway: {
-        identity: this.#gateway.identity,
-        websocketUrls: lastRead.gateways.get(this.#gateway.identity)?.websocketUrls ?? [],
-        state: this.#state === 'closed' ? 'closed' : this.#gateway.state,
-        reason: this.#gateway.reason,
-        losses: this.#gateway.losses,
-      },
-      topology: {
-        epochId: lastRead.epochId,
-        rotationId: lastRead.rotationId,
-        ageMs: clock.now() - lastRead.readAt,
-        reason,
-      },
-      queue: {
-        packets: this.#lanes.packets,
-        messages: this.#outbox.messages,
-        bytes: this.#outbox.bytes,
-        lanes: this.#lanes.lengths(),
-      },
-      unacknowledgedPackets: this.#transmitter.unacknowledged,
-      replies,
-      inbox: { messages: this.#inbox.messages, bytes: this.#inbox.bytes },
-      counters: {
-        packetsSent: this.#transmitter.packetsSent,
-        coverSent: this.#transmitter.coverSent,
-        retransmissions: this.#transmitter.retransmissions,
-        acksReceived: this.#receiver.acks,
-        coverReceived: this.#receiver.cover,
-        fragmentsReceived: this.#receiver.fragments,
-        duplicateFragments: this.#receiver.duplicates,
-        messagesReceived: this.#receiver.messages,
-        messagesSent: this.#messagesSent,
-        messagesAcknowledged: this.#messagesAcknowledged,
-        messagesFailed: this.#messagesFailed,
-        dropped: this.#receiver.dropped,
-      },
-    }
+      isClosed: this.#state === 'closed',
+      clock: this.#parts.clock,
+      topology: this.#topology,
+      gateway: this.#gateway,
+      lanes: this.#lanes,
+      outbox: this.#outbox,
+      pools: this.#pools,
+      transmitter: this.#transmitter,
+      receiver: this.#receiver,
+      inbox: this.#inbox,
+      messages: this.#messages,
+    })
   }
 
   close({ flushMs = DEFAULT_FLUSH_MS }: { readonly flushMs?: number } = {}): Promise<void> {
@@ -355,16 +296,19 @@ export class MixnetClient implements Client {
     if (this.#outbox.messages > 0 && flushMs > 0) {
       const { promise, resolve } = whenever()
       this.#whenIdle = resolve
-      const timer = this.#parts.clock.setTimer(flushMs, resolve)
+      const timer = this.#parts.clock.setTimer(Math.min(flushMs, LONGEST_FLUSH_MS), resolve)
       await promise
       timer.cancel()
     }
     this.#state = 'closed'
-    this.#outbox.close(new MixError('MIX_CLIENT_CLOSED', 'The client was closed.', { kind: 'usage' }))
+    const reason = new MixError('MIX_CLIENT_CLOSED', 'The client was closed.', { kind: 'usage' })
+    this.#ending.abort(reason)
+    this.#outbox.close(reason)
     this.#stream.stop()
     this.#transmitter.close()
     this.#replies.close()
     this.#topology.close()
+    this.#hold.close()
     await this.#gateway.close()
     this.#inbox.close()
     await this.#journal.close().catch(() => {})
@@ -372,17 +316,23 @@ export class MixnetClient implements Client {
   }
 
   /** Check the arguments now, read the data (at once where it is no stream), submit. Every error goes to the handle. */
-  #submitWhenRead(handle: Handle, data: MessageData, check: () => (bytes: Uint8Array) => Submission): void {
+  #submit(data: MessageData, signal: AbortSignal | undefined, check: () => WithData): SendHandle {
+    const handle = new Handle()
+    const submit = (submission: Submission) => {
+      this.#messages.sent++
+      this.#outbox.submit(submission, handle)
+    }
     try {
       if (this.#state !== 'open') throw new MixError('MIX_CLIENT_CLOSED', 'The client is closed.', { kind: 'usage' })
-      const submission = check()
-      const bytes = messageBytes(data)
-      if (bytes instanceof Uint8Array) this.#outbox.submit(submission(bytes), handle)
-      else bytes.then((read) => this.#outbox.submit(submission(read), handle)).catch((reason) => handle.fail(reason))
-      this.#messagesSent++
+      const withData = check()
+      signal?.throwIfAborted()
+      const bytes = messageBytes(data, this.#ending.signal, ...(signal ? [signal] : []))
+      if (bytes instanceof Uint8Array) submit(withData(bytes))
+      else bytes.then((read) => submit(withData(read))).catch((reason) => handle.fail(reason))
     } catch (reason) {
       handle.fail(reason)
     }
+    return handle
   }
 
   #onQueued({ destination }: OutgoingMessage): void {
@@ -393,14 +343,13 @@ export class MixnetClient implements Client {
     this.#stream.wake()
   }
 
-  #onEnd(message: OutgoingMessage, outcome: MessageOutcome): void {
-    this.#transmitter.forget(message)
-    const ofTheApp = message.lane !== SURB_REQUEST_LANE && message.lane !== ADDITIONAL_SURBS_LANE
-    if (ofTheApp) {
-      if (outcome.kind === 'acknowledged') this.#messagesAcknowledged++
-      else this.#messagesFailed++
-      const reason = outcome.kind === 'failed' && outcome.reason instanceof MixError ? outcome.reason : undefined
-      this.#emitter.emit('message', { id: message.id, outcome: outcome.kind, ...(reason && { reason }) })
+  /** Without a message: one of the app that never came into a lane. */
+  #onEnd(message: OutgoingMessage | undefined, { kind, ...outcome }: MessageOutcome): void {
+    if (message !== undefined && kind === 'failed') this.#transmitter.forget(message)
+    if (message === undefined || (message.lane !== SURB_REQUEST_LANE && message.lane !== ADDITIONAL_SURBS_LANE)) {
+      this.#messages[kind]++
+      const reason = 'reason' in outcome && outcome.reason instanceof MixError ? outcome.reason : undefined
+      if (message) this.#emitter.emit('message', { id: message.id, outcome: kind, ...(reason && { reason }) })
     }
     if (this.#outbox.messages === 0) this.#whenIdle?.()
   }
@@ -429,37 +378,11 @@ export class MixnetClient implements Client {
     }
   }
 
-  /** Hang up while more would only pile up here: the gateway keeps it for us. */
-  #hold(reason: 'inbox' | 'store', on: boolean): void {
-    if (!on) {
-      if (this.#held.delete(reason) && this.#held.size === 0) this.#gateway.resume()
-      return
-    }
-    this.#held.add(reason)
-    if (this.#held.size > 1) return
-    this.#gateway.pause()
-    this.linkChanged('paused')
-  }
-
-  /** A store that does not keep up, or fails, must not fill the memory with what waits for it. */
-  #holdUntilStored(): void {
-    if (this.#held.has('store')) return
-    this.#hold('store', true)
-    const flush = () => {
-      if (this.#state === 'closed') return
-      this.#journal.flush().then(
-        () => this.#hold('store', false),
-        () => this.#parts.clock.setTimer(STORE_RETRY_MS, flush, { background: true }),
-      )
-    }
-    flush()
-  }
-
   #received({ data, senderTag }: InboxMessage): ReceivedMessage {
     return {
       data,
       senderTag,
-      text: () => new TextDecoder().decode(data),
+      text: () => new TextDecoder('utf-8', { ignoreBOM: true }).decode(data),
       reply: (answer, options) => this.reply(senderTag ?? '', answer, options),
     }
   }

@@ -96,3 +96,15 @@ describe('a network that loses, doubles and reorders packets', () => {
     })
   }
 })
+
+describe('a recipient whose gateway the network does not list', () => {
+  it('is given up within half a minute, also right after the network was read', async () => {
+    const mixnet = await VirtualMixnet.create({ seed: 'unlisted gateway' })
+    const alice = await new Machine(mixnet, 'a').start()
+    const [keys, identity] = [alice.address.split('@')[0]!, alice.address.split('.')[0]!]
+    const since = mixnet.clock.monotonic()
+    assert.deepEqual(await reasons(mixnet, [alice.send(`${keys}@${identity}`, 'hello')]), ['MIX_RECIPIENT_GATEWAY'])
+    assert.ok(mixnet.clock.monotonic() - since < 30_000)
+    await mixnet.during(alice.close())
+  })
+})

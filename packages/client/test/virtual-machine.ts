@@ -19,8 +19,8 @@ import { away, type Gateway, type Receiver, type VirtualMixnet } from './virtual
 /** After a packet to which nothing comes back, and after a probe, milliseconds; see `websocket-link.ts`. */
 const SILENCE_MS = 15_000
 const PROBE_MS = 5_000
-/** Two times that add up to the same time, but for rounding. */
-const ROUNDING_MS = 1e-6
+/** No timer is more exact; shorter times would drown in rounding, and never pass. */
+const RESOLUTION_MS = 1e-3
 
 interface Alarm {
   /** By the machine's monotonic clock. */
@@ -79,10 +79,11 @@ export class MachineClock implements Clock {
   }
 
   #arm(alarm: Alarm): void {
-    alarm.timer = this.#world.setTimer(alarm.due - this.monotonic(), () => {
+    const delayMs = alarm.due - this.monotonic()
+    alarm.timer = this.#world.setTimer(delayMs > 0 ? Math.max(delayMs, RESOLUTION_MS) : 0, () => {
       if (this.#dead) return
       if (this.#sleep) this.#held.add(alarm)
-      else if (alarm.due > this.monotonic() + ROUNDING_MS) this.#arm(alarm)
+      else if (alarm.due > this.monotonic()) this.#arm(alarm)
       else alarm.action()
     })
   }

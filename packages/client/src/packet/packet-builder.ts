@@ -146,11 +146,7 @@ export class PacketBuilder {
 
   #ownGateway(topology: Topology): GatewayNode {
     const own = topology.gateways.get(this.#gateway)
-    if (own === undefined)
-      throw new MixError('MIX_GATEWAY_GONE', `The network does not list the gateway ${this.#gateway} of this client.`, {
-        kind: 'network',
-        retry: true,
-      })
+    if (own === undefined) throw gatewayGone(this.#gateway)
     return own
   }
 
@@ -200,6 +196,12 @@ export class PacketBuilder {
       ciphertext: this.#crypto.aes128Ctr(deriveFragmentKey(shared), fragment),
     }
   }
+}
+
+/** Why nothing can be sent while the network does not list our own gateway. */
+export function gatewayGone(gateway: string): MixError {
+  const message = `The network does not list the gateway ${gateway} of this client.`
+  return new MixError('MIX_GATEWAY_GONE', message, { kind: 'network', retry: true, data: { gateway } })
 }
 
 /** Node addresses as numbers are parsed once: there are few nodes and many packets. */

@@ -4,6 +4,7 @@
  * comes meanwhile, so that memory is bounded and nothing is lost.
  */
 import { concatBytes } from '@mixwright/runtime'
+import { Fifo } from '../fifo.js'
 import type { ClientStore } from '../store/client-store.js'
 import type { Journal } from '../store/journal.js'
 
@@ -22,24 +23,32 @@ interface Entry extends InboxMessage {
   readonly key: string
 }
 
+export interface InboxOptions {
+  readonly journal: Journal
+  /** Whether what no reader took is there at the next start. */
+  readonly persistent: boolean
+  readonly onFull: (full: boolean) => void
+}
+
+/** Who asked for a message when there was none: told of the next one, or that none comes any more. */
+type Asker = (entry: Entry | undefined) => void
+
 export class Inbox {
-  readonly #journal: Journal
-  readonly #onFull: (full: boolean) => void
-  #entries: Entry[] = []
-  #first = 0
+  readonly #options: InboxOptions
+  readonly #entries = new Fifo<Entry>()
   #bytes = 0
   #nextKey = 0
   #full = false
   #closed = false
-  readonly #readers: ((entry: Entry | undefined) => void)[] = []
+  /** First come, first served. */
+  readonly #askers = new Set<Asker>()
 
-  constructor(journal: Journal, onFull: (full: boolean) => void) {
-    this.#journal = journal
-    this.#onFull = onFull
+  constructor(options: InboxOptions) {
+    this.#options = options
   }
 
   get messages(): number {
-    return this.#entries.length - this.#first
+    return this.#entries.size
   }
 
   get bytes(): number {
@@ -60,57 +69,87 @@ export class Inbox {
   add({ data, senderTag }: InboxMessage): void {
     const key = (this.#nextKey++).toString(36).padStart(10, '0')
     const tag = new TextEncoder().encode(senderTag ?? '')
-    this.#journal.put('inbox', key, concatBytes(Uint8Array.of(tag.length), tag, data))
+    this.#options.journal.put('inbox', key, concatBytes(Uint8Array.of(tag.length), tag, data))
     this.#keep({ key, data, senderTag })
   }
 
-  /** One reader; ends when the inbox closes. */
-  async *read(): AsyncGenerator<InboxMessage, void, undefined> {
-    for (;;) {
-      const entry = this.#take() ?? (await this.#next())
-      if (entry === undefined) return
-      try {
-        yield entry
-      } finally {
-        this.#journal.delete('inbox', entry.key)
-      }
+  /**
+   * One reader, which gets what `present` makes of each message. It ends when it returns, with all that it still asks for,
+   * and when the inbox closes. Not an async generator: there, a `return` waits for the next message, and swallows it.
+   */
+  read<T>(present: (message: InboxMessage) => T): AsyncIterableIterator<T> {
+    const asking = new Set<Asker>()
+    /** Given to the reader, which has not asked for another since. */
+    let given: Entry[] = []
+    let hasReturned = false
+    const taken = () => {
+      for (const { key } of given) this.#options.journal.delete('inbox', key)
+      given = []
     }
+    const answer = (entry: Entry | undefined): IteratorResult<T> => {
+      if (entry === undefined) return { done: true, value: undefined }
+      given.push(entry)
+      return { done: false, value: present(entry) }
+    }
+    const reader: AsyncIterableIterator<T> = {
+      next: async () => {
+        taken()
+        const entry = hasReturned ? undefined : this.#take()
+        if (entry !== undefined || hasReturned || this.#closed) return answer(entry)
+        return new Promise((resolve) => {
+          const asker = (entry: Entry | undefined) => {
+            asking.delete(asker)
+            resolve(answer(entry))
+          }
+          asking.add(asker)
+          this.#askers.add(asker)
+        })
+      },
+      return: async () => {
+        taken()
+        hasReturned = true
+        for (const asker of [...asking]) {
+          this.#askers.delete(asker)
+          asker(undefined)
+        }
+        return answer(undefined)
+      },
+      [Symbol.asyncIterator]: () => reader,
+    }
+    return reader
   }
 
-  /** Readers end once they have what waits. */
+  /** Readers end: at once where what waits is there at the next start, else when they have it. */
   close(): void {
     this.#closed = true
-    for (const reader of this.#readers.splice(0)) reader(undefined)
+    if (this.#options.persistent) {
+      this.#entries.drain()
+      this.#bytes = 0
+    }
+    for (const asker of this.#askers) asker(undefined)
+    this.#askers.clear()
   }
 
   #keep(entry: Entry): void {
-    const reader = this.#readers.shift()
-    if (reader !== undefined) return reader(entry)
+    for (const asker of this.#askers) {
+      this.#askers.delete(asker)
+      return asker(entry)
+    }
     this.#entries.push(entry)
     this.#bytes += entry.data.length
     if (this.#full || (this.messages < FULL_MESSAGES && this.#bytes < FULL_BYTES)) return
     this.#full = true
-    this.#onFull(true)
+    this.#options.onFull(true)
   }
 
   #take(): Entry | undefined {
-    const entry = this.#entries[this.#first]
+    const entry = this.#entries.shift()
     if (entry === undefined) return undefined
-    this.#entries[this.#first++] = undefined as never
-    if (this.#first > 1000 && 2 * this.#first > this.#entries.length) {
-      this.#entries = this.#entries.slice(this.#first)
-      this.#first = 0
-    }
     this.#bytes -= entry.data.length
     if (this.#full && this.messages < FULL_MESSAGES / 2 && this.#bytes < FULL_BYTES / 2) {
       this.#full = false
-      this.#onFull(false)
+      this.#options.onFull(false)
     }
     return entry
-  }
-
-  #next(): Promise<Entry | undefined> {
-    if (this.#closed) return Promise.resolve(undefined)
-    return new Promise((resolve) => this.#readers.push(resolve))
   }
 }

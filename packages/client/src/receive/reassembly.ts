@@ -17,7 +17,10 @@ export interface ReassemblyLimits {
   readonly bufferedBytes?: number
   /** Ids of sets whose messages were whole, so that late duplicates are known. Beyond: the oldest are forgotten. @default 100000 */
   readonly rememberedSetIds?: number
-  /** A set that gets no fragment for so long is dropped. @default 30 minutes */
+  /**
+   * A set that gets no fragment for so long is dropped. Much longer than official clients wait: what came is acknowledged and
+   * not sent again, so a sender that slept between two fragments would lose its message unawares. @default 3 days
+   */
   readonly staleAfterMs?: number
 }
 
@@ -25,7 +28,7 @@ const DEFAULTS: Required<ReassemblyLimits> = {
   openSets: 4096,
   bufferedBytes: 64 * 1024 * 1024,
   rememberedSetIds: 100_000,
-  staleAfterMs: 30 * 60_000,
+  staleAfterMs: 3 * 24 * 3_600_000,
 }
 
 /** What a kept fragment costs beside its payload: else a million empty ones would cost nothing. */

@@ -8,6 +8,7 @@ import {
   encodeNymMessage,
   formatRecipient,
   formatSenderTag,
+  type KeyRotation,
   type Recipient,
   type ReplyContent,
   type ReplySurbs,
@@ -59,7 +60,7 @@ export class ReplyController {
   readonly #options: ReplyControllerOptions
   readonly #grantsUnderWay = new Map<string, number>()
   #timer: Timer | undefined
-  #lastPurgeMs = 0
+  #lastPurgeMs = Number.NEGATIVE_INFINITY
 
   constructor(options: ReplyControllerOptions) {
     this.#options = options
@@ -124,7 +125,6 @@ export class ReplyController {
           return encodeNymMessage({ kind: 'repliable', senderTag: tag, content: { kind: 'additional-surbs', surbs } })
         },
         maximumRetransmissions: MESSAGE_RETRANSMISSIONS,
-        keep: false,
         onEnd: () => this.#granted(text),
       })
     }
@@ -151,7 +151,6 @@ export class ReplyController {
       bytes: 102,
       build: () => encodeNymMessage({ kind: 'reply', content: { kind: 'surb-request', recipient: address(), amount } }),
       maximumRetransmissions: REPLY_RETRANSMISSIONS,
-      keep: false,
       onEnd: ({ kind }) => {
         if (kind === 'failed') pools.requested(senderTag, -amount)
       },
@@ -161,7 +160,7 @@ export class ReplyController {
   #check(): void {
     const { clock, issuer, lanes, pools, isOnline } = this.#options
     this.start()
-    const advices = isOnline() ? pools.check((senderTag) => lanes.waitingFor(senderTag), CHECK_MS) : []
+    const advices = isOnline() ? pools.check(lanes.waitingByTag(), CHECK_MS) : []
     for (const advice of advices) {
       if (advice.kind === 'request') this.#request(advice.senderTag, advice.amount)
       else this.#giveUp(advice.senderTag)
@@ -172,11 +171,10 @@ export class ReplyController {
 
   /** Fail what waits for a tag that gives no more blocks. */
   #giveUp(senderTag: string): void {
-    const { lanes, onChange } = this.#options
+    const { outbox, onChange } = this.#options
     const text = 'The sender gave no more reply blocks in time: it may be gone.'
     const reason = new MixError('MIX_REPLY_NO_SURBS', text, { kind: 'peer', retry: true, data: { senderTag } })
-    for (const message of lanes.messagesFor(senderTag)) message.fail(reason)
-    lanes.sweep()
+    outbox.giveUpReplies(senderTag, reason)
     onChange(senderTag)
   }
 
@@ -185,14 +183,15 @@ export class ReplyController {
     const { clock, pools } = this.#options
     const schedule = this.#options.schedule()
     const topology = this.#options.topology()
+    if (topology === undefined || clock.monotonic() - this.#lastPurgeMs < schedule.epochMs / 8) return
+    this.#lastPurgeMs = clock.monotonic()
     const now = clock.now()
-    if (topology === undefined || now - this.#lastPurgeMs < schedule.epochMs / 8) return
-    this.#lastPurgeMs = now
     if (isEpochStuck(schedule, topology)) return pools.purge(now - rotationLifetimeMs(schedule), () => false)
     const start = rotationStartMs(schedule, expectedRotation(schedule, now))
     const current = expectedKeyRotation(schedule, now)
     // In the first epoch of a rotation, nodes still open what was made for the one before.
     const overlap = now <= start + schedule.epochMs
-    pools.purge(start - schedule.epochMs, ({ rotation }) => !overlap && rotation !== 0 && rotation !== current)
+    const isOld = (rotation: KeyRotation, isStale: boolean) => (rotation === 0 ? isStale : rotation !== current)
+    pools.purge(start - schedule.epochMs, ({ rotation }, isStale) => !overlap && isOld(rotation, isStale))
   }
 }

@@ -17,6 +17,8 @@ const LARGEST_REQUEST = 50
 const MOST_OF_A_TAG = 1000
 const MOST_IN_ALL = 50_000
 const MOST_TAGS = 10_000
+/** After a rotation, tags whose blocks are asked for anew: those that got or gave one last. Others have theirs for one epoch more. */
+const MOST_RENEWED = 500
 /** With replies waiting and nothing received for so long, ask again. */
 const ASK_AGAIN_MS = 10_000
 const MOST_REQUESTS_IN_VAIN = 5
@@ -56,7 +58,7 @@ export type PoolAdvice =
 export class SurbPools {
   readonly #kept: number
   readonly #journal: Journal
-  /** By base58 tag; those that got or gave a block last are at the end. */
+  /** By base58 tag; those that got or gave a block last are at the end. One may be empty, and known only by a reply that waits. */
   readonly #pools = new Map<string, Pool>()
   #surbs = 0
   #nextId = 0
@@ -123,7 +125,7 @@ export class SurbPools {
     }
     while (pool.fresh.length > MOST_OF_A_TAG) this.#drop(pool.fresh.shift()!)
     // Fresh ones replace stale ones, but for those kept back.
-    while (pool.stale.length > 0 && pool.fresh.length > this.#kept) this.#drop(pool.stale.shift()!)
+    for (const replaced of pool.stale.splice(0, Math.max(0, pool.fresh.length - this.#kept))) this.#drop(replaced)
     this.#touch(senderTag, pool)
     this.#makeRoom(senderTag)
   }
@@ -137,7 +139,9 @@ export class SurbPools {
   take(senderTag: string): PooledSurb | undefined {
     const pool = this.#pools.get(senderTag)
     const taken = pool?.fresh.shift() ?? pool?.stale.shift()
-    if (taken !== undefined) this.#drop(taken)
+    if (pool === undefined || taken === undefined) return undefined
+    this.#drop(taken)
+    this.#touch(senderTag, pool)
     return taken
   }
 
@@ -168,16 +172,26 @@ export class SurbPools {
   }
 
   /**
-   * Every few seconds in which the network was there, with the packets that wait for a tag: ask again, or stop hoping.
-   * `elapsedMs`: since the last time; hours without a network do not count.
+   * Every few seconds in which the network was there: ask again, or stop hoping. `waiting`: for each tag with anything
+   * queued, the reply packets that wait, 0 where these are only requests. `elapsedMs`: since the last time; hours without a
+   * network do not count.
    */
-  check(waiting: (senderTag: string) => number, elapsedMs: number): PoolAdvice[] {
+  check(waiting: ReadonlyMap<string, number>, elapsedMs: number): PoolAdvice[] {
     const advice: PoolAdvice[] = []
+    // Also a reply whose blocks are all gone, to a crash or to a peer that flooded us, ends in time.
+    for (const senderTag of waiting.keys()) this.#pool(senderTag, 0)
     for (const [senderTag, pool] of this.#pools) {
-      const packets = waiting(senderTag)
+      const packets = waiting.get(senderTag) ?? 0
       if (packets === 0) {
         pool.silentMs = undefined
         pool.requestsInVain = 0
+        // Nothing is left to ask with, and nobody waits for the answer.
+        if (waiting.has(senderTag) && this.available(senderTag) === 0) advice.push({ kind: 'give-up', senderTag })
+        continue
+      }
+      if (this.canTake(senderTag, 'data')) {
+        // They wait for slots, not for blocks.
+        pool.silentMs = 0
         continue
       }
       pool.silentMs = (pool.silentMs ?? 0) + elapsedMs
@@ -208,20 +222,24 @@ export class SurbPools {
       pool.fresh = []
       if (amount > 0) advice.push({ kind: 'request', senderTag, amount })
     }
-    return advice
+    return advice.slice(-MOST_RENEWED)
   }
 
-  /** Drop blocks that no node opens any more: received before `oldestMs`, or `isDead` by their rotation. */
-  purge(oldestMs: number, isDead: (surb: PooledSurb) => boolean): void {
-    const keep = (pooled: PooledSurb) => {
-      if (pooled.receivedAtMs >= oldestMs && !isDead(pooled)) return true
+  /**
+   * Drop blocks that no node opens any more: received before `oldestMs`, or `isDead` by their rotation, and by whether the
+   * network's keys have rotated since they came.
+   */
+  purge(oldestMs: number, isDead: (surb: PooledSurb, isStale: boolean) => boolean): void {
+    const keep = (isStale: boolean) => (pooled: PooledSurb) => {
+      if (pooled.receivedAtMs >= oldestMs && !isDead(pooled, isStale)) return true
       this.#drop(pooled)
       return false
     }
     for (const [senderTag, pool] of this.#pools) {
-      pool.fresh = pool.fresh.filter(keep)
-      pool.stale = pool.stale.filter(keep)
-      const isEmpty = pool.fresh.length + pool.stale.length + pool.requested === 0
+      pool.fresh = pool.fresh.filter(keep(false))
+      pool.stale = pool.stale.filter(keep(true))
+      // What was asked for so long ago does not come any more.
+      const isEmpty = pool.fresh.length + pool.stale.length === 0
       if (isEmpty && pool.silentMs === undefined && pool.lastReceivedMs < oldestMs) this.#pools.delete(senderTag)
     }
   }

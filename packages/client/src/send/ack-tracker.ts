@@ -75,21 +75,26 @@ export class AckTracker {
   }
 
   /**
-   * An ack has come: the packet is settled at its message. Returns how much longer it took than the delays drawn, where that
-   * can be said: not when the packet was sent more than once. Undefined for an ack that nobody waits for.
+   * An ack has come: the packet is settled at its message. Tells how much longer it took than the delays drawn, where that
+   * can be said: not when the packet was sent more than once; and whether it was late: then the packet waits to be sent
+   * again. Undefined for an ack that nobody waits for.
    */
-  acknowledged(identifier: FragmentIdentifier, nowMs: number): { readonly excessMs: number | undefined } | undefined {
+  acknowledged(
+    identifier: FragmentIdentifier,
+    nowMs: number,
+  ): { readonly excessMs: number | undefined; readonly wasLate: boolean } | undefined {
     const key = keyOf(identifier)
     const pending = this.#pending.get(key)
     if (pending === undefined) return undefined
     this.#pending.delete(key)
+    const wasLate = !pending.awaited
     this.#release(pending)
     const excessMs = pending.attempts > 0 ? undefined : Math.max(0, nowMs - pending.sentAtMs - pending.expectedRttMs)
     if (excessMs !== undefined) {
       this.#excessMs += (Math.min(excessMs, LONGEST_EXCESS_MS) - this.#excessMs) / EXCESS_SAMPLES
     }
     pending.message.packetAcknowledged(pending.index)
-    return { excessMs }
+    return { excessMs, wasLate }
   }
 
   /** The next packet whose ack is late; undefined when none is. It stays known: its ack may come yet. */

@@ -4,7 +4,9 @@
  * blocks for its sender tag: it is set aside, and costs nothing, until some come.
  */
 import { type Random, uniform } from '@mixwright/runtime'
-import type { OutgoingMessage } from './outgoing-message.js'
+import { Fifo } from '../fifo.js'
+import { DrawSet } from './draw-set.js'
+import type { Destination, OutgoingMessage } from './outgoing-message.js'
 
 /** Lanes of our own making; apps have `general` and `connection:<number>`. */
 export const GENERAL_LANE = 'general'
@@ -14,6 +16,8 @@ export const RETRANSMISSION_LANE = 'retransmission'
 
 /** A lane with fewer packets than this goes before longer ones. */
 const SHORT_LANE_PACKETS = 100
+/** The part of the slots that longer lanes get all the same: else chatter that fills the stream would hold up a file for ever. */
+const LONG_LANES_SHARE = 1 / 8
 
 /** One packet of a message. */
 export interface QueuedPacket {
@@ -23,7 +27,7 @@ export interface QueuedPacket {
   readonly again: boolean
 }
 
-/** Consecutive packets of one message. */
+/** Consecutive packets of one message, at least one. */
 interface Run {
   readonly message: OutgoingMessage
   next: number
@@ -36,19 +40,27 @@ interface Lane {
   readonly name: string
   /** Of replies. */
   readonly senderTag: string | undefined
-  readonly runs: Run[]
-  /** Index of the first run that still counts. */
-  first: number
+  readonly runs: Fifo<Run>
   packets: number
+  /** False while it is set aside. */
+  isOpen: boolean
+}
+
+/** Which queue: replies wait for the reply blocks of their tag, so each tag has its own under every name. */
+export function laneKey(name: string, destination: Destination): string {
+  return destination.kind === 'sender-tag' ? `${name} ${destination.senderTag}` : name
 }
 
 export class Lanes {
   readonly #random: Random
   readonly #lanes = new Map<string, Lane>()
   /** Lanes that may be taken from. */
-  readonly #open = new Set<Lane>()
+  readonly #short = new DrawSet<Lane>()
+  readonly #long = new DrawSet<Lane>()
   readonly #byTag = new Map<string, Set<Lane>>()
   #packets = 0
+  /** Something in the lanes need not be sent any more. */
+  #isSwept = true
 
   constructor(random: Random) {
     this.#random = random
@@ -56,11 +68,13 @@ export class Lanes {
 
   /** Packets in all lanes. */
   get packets(): number {
+    this.#sweepNow()
     return this.#packets
   }
 
   /** Packets by lane, replies that wait for reply blocks included. */
   lengths(): Map<string, number> {
+    this.#sweepNow()
     const lengths = new Map<string, number>()
     for (const { name, packets } of this.#lanes.values()) lengths.set(name, (lengths.get(name) ?? 0) + packets)
     return lengths
@@ -68,16 +82,21 @@ export class Lanes {
 
   /** Packets of one lane. */
   length(name: string): number {
-    let packets = 0
-    for (const lane of this.#lanes.values()) if (lane.name === name) packets += lane.packets
-    return packets
+    return this.lengths().get(name) ?? 0
   }
 
   /** Reply packets queued for a sender tag; requests for reply blocks do not count. */
   waitingFor(senderTag: string): number {
+    this.#sweepNow()
     let packets = 0
     for (const lane of this.#byTag.get(senderTag) ?? []) if (lane.name !== SURB_REQUEST_LANE) packets += lane.packets
     return packets
+  }
+
+  /** For each sender tag with anything queued, requests included, what `waitingFor` says. */
+  waitingByTag(): Map<string, number> {
+    this.#sweepNow()
+    return new Map([...this.#byTag.keys()].map((senderTag) => [senderTag, this.waitingFor(senderTag)]))
   }
 
   /** Queue a whole message in its lane. */
@@ -103,68 +122,70 @@ export class Lanes {
    * that is refused is set aside until `reopen`.
    */
   take(canSend: (message: OutgoingMessage) => boolean): QueuedPacket | undefined {
+    this.#sweepNow()
     for (;;) {
       const lane = this.#pick()
       if (lane === undefined) return undefined
       const run = this.#head(lane)
       if (run === undefined) continue
       if (!canSend(run.message)) {
-        this.#open.delete(lane)
+        lane.isOpen = false
+        this.#place(lane)
         continue
       }
       const packet = { message: run.message, index: run.next, again: run.again }
       run.next++
-      this.#shrink(lane, 1)
+      if (run.next === run.end) lane.runs.shift()
+      this.#resize(lane, -1)
       return packet
     }
   }
 
   /** Reply blocks came for this tag, or its lanes may be tried again for another reason. */
   reopen(senderTag: string): void {
-    for (const lane of this.#byTag.get(senderTag) ?? []) this.#open.add(lane)
+    for (const lane of this.#byTag.get(senderTag) ?? []) this.#open(lane)
   }
 
   /** Every lane may be tried again. */
   reopenAll(): void {
-    for (const lane of this.#lanes.values()) this.#open.add(lane)
-  }
-
-  /** Messages queued in a lane of this name; retransmissions of theirs are elsewhere. */
-  messagesOf(name: string): OutgoingMessage[] {
-    const found = new Set<OutgoingMessage>()
-    for (const lane of this.#lanes.values())
-      if (lane.name === name) for (const run of lane.runs.slice(lane.first)) found.add(run.message)
-    return [...found]
+    for (const lane of this.#lanes.values()) this.#open(lane)
   }
 
   /** Messages with packets queued for a sender tag. */
   messagesFor(senderTag: string): OutgoingMessage[] {
     const found = new Set<OutgoingMessage>()
-    for (const lane of this.#byTag.get(senderTag) ?? [])
-      for (const run of lane.runs.slice(lane.first)) found.add(run.message)
+    for (const lane of this.#byTag.get(senderTag) ?? []) for (const run of lane.runs) found.add(run.message)
     return [...found]
   }
 
-  /** Remove what need not be sent any more from the lanes, after messages were given up. */
+  /** Messages were given up, or a packet was acknowledged that is queued again: before anybody looks, such things are removed. */
   sweep(): void {
+    this.#isSwept = false
+  }
+
+  #sweepNow(): void {
+    if (this.#isSwept) return
+    this.#isSwept = true
     for (const lane of [...this.#lanes.values()]) {
-      const kept = lane.runs.slice(lane.first).filter(({ message }) => !message.ended)
-      const packets = kept.reduce((sum, { next, end }) => sum + end - next, 0)
-      lane.runs.splice(0, lane.runs.length, ...kept)
-      lane.first = 0
-      this.#shrink(lane, lane.packets - packets)
+      let packets = 0
+      lane.runs.retain(({ message, next, end }) => {
+        // Runs of several packets were never sent: all of them are settled, as their message has ended, or none is.
+        const isWanted = !message.isSettled(next)
+        if (isWanted) packets += end - next
+        return isWanted
+      })
+      this.#resize(lane, packets - lane.packets)
     }
   }
 
   #push(name: string, run: Run): void {
     const { destination } = run.message
-    const senderTag = destination.kind === 'sender-tag' ? destination.senderTag : undefined
-    const key = senderTag === undefined ? name : `${name} ${senderTag}`
+    const key = laneKey(name, destination)
     let lane = this.#lanes.get(key)
     if (lane === undefined) {
-      lane = { key, name, senderTag, runs: [], first: 0, packets: 0 }
+      const senderTag = destination.kind === 'sender-tag' ? destination.senderTag : undefined
+      lane = { key, name, senderTag, runs: new Fifo(), packets: 0, isOpen: true }
       this.#lanes.set(key, lane)
-      this.#open.add(lane)
       if (senderTag !== undefined) {
         const lanes = this.#byTag.get(senderTag)
         if (lanes) lanes.add(lane)
@@ -172,57 +193,48 @@ export class Lanes {
       }
     }
     lane.runs.push(run)
-    lane.packets += run.end - run.next
-    this.#packets += run.end - run.next
+    this.#resize(lane, run.end - run.next)
   }
 
-  /** Uniformly among the short lanes that are open, else among all that are. */
   #pick(): Lane | undefined {
-    if (this.#open.size <= 1) {
-      for (const lane of this.#open) return lane
-      return undefined
-    }
-    const short = [...this.#open].filter(({ packets }) => packets < SHORT_LANE_PACKETS)
-    const candidates = short.length > 0 ? short : [...this.#open]
-    return candidates[Math.floor(uniform(this.#random) * candidates.length)]
+    const isLongOnesTurn = this.#long.size > 0 && uniform(this.#random) < LONG_LANES_SHARE
+    const lanes = this.#short.size === 0 || isLongOnesTurn ? this.#long : this.#short
+    return lanes.draw(this.#random)
   }
 
-  /** The run at the head of a lane that has something to send; what has been settled meanwhile is skipped. */
+  /** The run at the head of a lane; what has been settled meanwhile is skipped. Undefined: that was all of the lane. */
   #head(lane: Lane): Run | undefined {
     for (;;) {
-      const run = lane.runs[lane.first]
-      if (run === undefined) {
-        this.#remove(lane)
-        return undefined
-      }
-      const from = run.next
-      while (run.next < run.end && run.message.isSettled(run.next)) run.next++
-      this.#shrink(lane, run.next - from, false)
-      if (run.next < run.end) return run
-      this.#dropFirst(lane)
+      const run = lane.runs.first
+      if (run === undefined || !run.message.isSettled(run.next)) return run
+      run.next++
+      if (run.next === run.end) lane.runs.shift()
+      this.#resize(lane, -1)
     }
   }
 
-  #shrink(lane: Lane, packets: number, removeIfEmpty = true): void {
-    lane.packets -= packets
-    this.#packets -= packets
-    if (lane.packets > 0 || !removeIfEmpty) return
-    this.#remove(lane)
+  #open(lane: Lane): void {
+    lane.isOpen = true
+    this.#place(lane)
   }
 
-  #dropFirst(lane: Lane): void {
-    lane.runs[lane.first] = undefined as never
-    lane.first++
-    // Moving the rest down now and then keeps this linear.
-    if (lane.first > 1000 && lane.first * 2 > lane.runs.length) {
-      lane.runs.splice(0, lane.first)
-      lane.first = 0
-    }
+  /** Whether, and among which, the lane is drawn. */
+  #place(lane: Lane): void {
+    const isShort = lane.packets < SHORT_LANE_PACKETS
+    if (lane.isOpen && isShort) this.#short.add(lane)
+    else this.#short.delete(lane)
+    if (lane.isOpen && !isShort) this.#long.add(lane)
+    else this.#long.delete(lane)
   }
 
-  #remove(lane: Lane): void {
+  /** The lane has so many packets more, or less. Without any it is removed. */
+  #resize(lane: Lane, packets: number): void {
+    lane.packets += packets
+    this.#packets += packets
+    if (lane.packets > 0) return this.#place(lane)
+    lane.isOpen = false
+    this.#place(lane)
     this.#lanes.delete(lane.key)
-    this.#open.delete(lane)
     if (lane.senderTag === undefined) return
     const lanes = this.#byTag.get(lane.senderTag)
     lanes?.delete(lane)

@@ -1,27 +1,26 @@
 /**
  * Messages from `send` until they are acknowledged or given up: waiting for room, in the lanes, in the store where that
- * persists. Back-pressure is here, and every bound of it.
+ * persists. Back-pressure is here; the bounds:
  *
  * | bound | at it |
  * |---|---|
- * | a lane holds 500 messages or 4 MiB that have not been sent | further ones wait, and so does their `queued` |
- * | 20 000 messages or 64 MiB are neither acknowledged nor failed | all further ones wait |
- * | 100 000 messages or 64 MiB wait | `MIX_QUEUE_FULL` |
+ * | a lane holds 500 messages or 4 MiB that have not been sent; for replies, of each sender tag | further ones wait, and so does their `queued` |
+ * | 20 000 messages or 64 MiB are neither acknowledged nor failed; replies count apart | all further ones wait |
+ * | 100 000 messages or 64 MiB wait; replies count apart | `MIX_QUEUE_FULL` |
  */
-import { concatBytes, MixError, type Random, utf8 } from '@mixwright/runtime'
-import { ChunkedMessage, decodeRecipient, encodeBase58, encodeRecipient } from '@mixwright/wire'
+import { MixError, type Random } from '@mixwright/runtime'
+import { ChunkedMessage } from '@mixwright/wire'
+import { Fifo } from '../fifo.js'
 import { FRAGMENT_SPACE } from '../packet/packet-builder.js'
 import type { ClientStore } from '../store/client-store.js'
 import type { Journal } from '../store/journal.js'
-import type { Lanes } from './lanes.js'
+import { type Lanes, laneKey } from './lanes.js'
+import { decodeOutboxRecord, encodeOutboxRecord, type OutboxRecord, outboxId, outboxKey } from './outbox-record.js'
 import { type Destination, Handle, type MessageOutcome, OutgoingMessage } from './outgoing-message.js'
+import { APP_BYTES, Load, type Room, Rooms, WAITING_MESSAGES } from './room.js'
 
 const LANE_MESSAGES = 500
 const LANE_BYTES = 4 * 1024 ** 2
-const UNSETTLED_MESSAGES = 20_000
-const UNSETTLED_BYTES = 64 * 1024 ** 2
-const WAITING_MESSAGES = 100_000
-const WAITING_BYTES = 64 * 1024 ** 2
 
 /** A message to be sent. */
 export interface Submission {
@@ -33,8 +32,6 @@ export interface Submission {
   readonly build: () => Uint8Array | undefined
   readonly maximumRetransmissions: number
   readonly signal?: AbortSignal | undefined
-  /** Whether a later process should go on with it. */
-  readonly keep: boolean
   readonly onEnd?: (outcome: MessageOutcome) => void
 }
 
@@ -45,31 +42,43 @@ export interface OutboxOptions {
   readonly lanes: Lanes
   /** Something was put in a lane. */
   readonly onQueued: (message: OutgoingMessage) => void
-  readonly onEnd: (message: OutgoingMessage, outcome: MessageOutcome) => void
+  /** Undefined: a message of an app that never came into a lane. */
+  readonly onEnd: (message: OutgoingMessage | undefined, outcome: MessageOutcome) => void
 }
 
-interface Waiting {
+/** A message that was submitted. */
+interface Entry {
   readonly submission: Submission
   readonly handle: Handle
-  /** Stop listening to the submission's signal. */
-  readonly stopListening: (() => void) | undefined
+  /** Once it is in a lane. */
+  message?: OutgoingMessage
+  stopListening?: () => void
 }
 
-interface LaneLoad {
-  messages: number
-  bytes: number
-  readonly waiting: Waiting[]
+/** What waits for a lane, and what is in it. */
+interface Queue {
+  readonly key: string
+  readonly lane: string
+  readonly destination: Destination
+  readonly room: Room
+  readonly unsent: Load
+  readonly waiting: Fifo<Entry>
+  /** Of those that wait, how many were given up. */
+  givenUp: number
 }
 
 export class Outbox {
   readonly #options: OutboxOptions
-  readonly #loads = new Map<string, LaneLoad>()
-  readonly #unsettled = new Set<OutgoingMessage>()
-  /** In a lane and not sent whole yet. */
-  readonly #unsent = new Set<OutgoingMessage>()
-  #unsettledBytes = 0
-  #waitingMessages = 0
-  #waitingBytes = 0
+  readonly #rooms = new Rooms()
+  /** Queues that are not empty. */
+  readonly #queues = new Map<string, Queue>()
+  /** Those where messages wait; the one that was served longest ago first. */
+  readonly #waiting = new Set<Queue>()
+  readonly #underWay = new Set<OutgoingMessage>()
+  /** In a lane and not sent whole yet, with the queue of it. */
+  readonly #unsent = new Map<OutgoingMessage, Queue>()
+  /** Of the messages under way: two under one id would take each other's acks. */
+  readonly #setIds = new Set<number>()
   #nextId = 1
   #closed: MixError | undefined
 
@@ -77,203 +86,244 @@ export class Outbox {
     this.#options = options
   }
 
-  /** Messages that wait for room. */
-  get waiting(): number {
-    return this.#waitingMessages
-  }
-
-  /** Messages neither acknowledged nor failed, waiting ones included, and their bytes. */
+  /** Messages of the app neither acknowledged nor failed, waiting ones included. */
   get messages(): number {
-    return this.#unsettled.size + this.#waitingMessages
+    return this.#sum(({ messages }) => messages)
   }
 
+  /** Their bytes. */
   get bytes(): number {
-    return this.#unsettledBytes + this.#waitingBytes
+    return this.#sum(({ bytes }) => bytes)
   }
 
-  /** Take a message; never throws. */
+  /** Take a message; never throws, but for a signal that is none. */
   submit(submission: Submission, handle = new Handle()): Handle {
-    const refusal = this.#closed ?? (this.#isFull(submission.bytes) ? queueFull() : undefined)
-    if (refusal !== undefined || submission.signal?.aborted) {
-      refuse(submission, handle, refusal ?? submission.signal?.reason)
-      return handle
+    const { signal, bytes } = submission
+    const entry: Entry = { submission, handle }
+    const room = this.#rooms.of(submission.lane, submission.destination)
+    if (signal?.aborted) this.#refuse(entry, room, signal.reason)
+    else if (this.#closed) this.#refuse(entry, room, this.#closed)
+    else if (!room.mayWait(bytes)) this.#refuse(entry, room, queueFull())
+    else {
+      this.#listen(entry)
+      const queue = this.#queue(submission.lane, submission.destination)
+      queue.waiting.push(entry)
+      room.waiting.add(bytes)
+      this.#waiting.add(queue)
+      this.#admit(queue)
     }
-    const load = this.#load(submission.lane)
-    load.waiting.push({ submission, handle, stopListening: this.#listen(submission, handle) })
-    this.#waitingMessages++
-    this.#waitingBytes += submission.bytes
-    this.#admit(submission.lane, load)
     return handle
   }
 
   /** Packets have left or messages have ended: let in what waits. */
   settle(): void {
-    if (this.#waitingMessages === 0) return
-    for (const [lane, load] of this.#loads) this.#admit(lane, load)
+    let left = this.#waiting.size
+    for (const queue of this.#waiting) {
+      if (left-- === 0) return
+      this.#admit(queue)
+    }
   }
 
   /** Give up all that waits or lies in a lane. */
   closeLane(lane: string, reason: MixError): void {
-    const load = this.#loads.get(lane)
-    for (const { handle, submission } of load?.waiting.splice(0) ?? []) {
-      this.#notWaiting(submission)
-      refuse(submission, handle, reason)
-    }
-    for (const message of this.#options.lanes.messagesOf(lane)) message.fail(reason)
-    this.#options.lanes.sweep()
-    this.settle()
+    this.#giveUp((queue) => queue.lane === lane, reason)
+  }
+
+  /** Give up all replies to a sender tag that wait or lie in a lane, and requests to it; also what is to be sent again. */
+  giveUpReplies(senderTag: string, reason: MixError): void {
+    const { lanes } = this.#options
+    for (const message of lanes.messagesFor(senderTag)) message.fail(reason)
+    this.#giveUp(({ destination: to }) => to.kind === 'sender-tag' && to.senderTag === senderTag, reason)
   }
 
   /** Fail what is left, and all that comes later. In a persistent store it stays for the next start. */
   close(reason: MixError): void {
     this.#closed = reason
-    for (const load of this.#loads.values()) {
-      for (const { handle, submission } of load.waiting.splice(0)) {
-        this.#notWaiting(submission)
-        refuse(submission, handle, reason)
-      }
-    }
-    for (const message of [...this.#unsettled]) message.fail(reason)
+    for (const queue of [...this.#waiting]) this.#refuseWaiting(queue, reason)
+    for (const message of [...this.#underWay]) message.fail(reason)
   }
 
   /** Go on with what an earlier process did not finish; what is malformed is left out. Returns how many messages. */
   async restore(store: ClientStore): Promise<number> {
     let resumed = 0
     for (const [key, value] of await store.load('outbox')) {
-      this.#nextId = Math.max(this.#nextId, (Number.parseInt(key, 36) || 0) + 1)
-      const record = decodeRecord(value)
+      const id = outboxId(key)
+      const record = Number.isNaN(id) ? undefined : decodeOutboxRecord(value)
       if (record === undefined) {
         this.#options.journal.delete('outbox', key)
         continue
       }
-      this.#enter(Number.parseInt(key, 36), record, new Handle())
+      this.#nextId = Math.max(this.#nextId, id + 1)
+      this.#enter(id, record, this.#queue(record.lane, record.destination))
       resumed++
     }
     return resumed
   }
 
-  #isFull(bytes: number): boolean {
-    return this.#waitingMessages >= WAITING_MESSAGES || this.#waitingBytes + bytes > WAITING_BYTES
+  #sum(of: (load: Load) => number): number {
+    return this.#rooms.ofApp.reduce((sum, { underWay, waiting }) => sum + of(underWay) + of(waiting), 0)
   }
 
-  #load(lane: string): LaneLoad {
-    let load = this.#loads.get(lane)
-    if (load === undefined) {
-      load = { messages: 0, bytes: 0, waiting: [] }
-      this.#loads.set(lane, load)
+  #queue(lane: string, destination: Destination): Queue {
+    const key = laneKey(lane, destination)
+    let queue = this.#queues.get(key)
+    if (queue === undefined) {
+      const room = this.#rooms.of(lane, destination)
+      queue = { key, lane, destination, room, unsent: new Load(), waiting: new Fifo(), givenUp: 0 }
+      this.#queues.set(key, queue)
     }
-    return load
+    return queue
   }
 
-  #admit(lane: string, load: LaneLoad): void {
-    let admitted = 0
-    while (admitted < load.waiting.length) {
+  /** Let in what there is room for. An app may submit more from within: each message is off the queue before it is told. */
+  #admit(queue: Queue): void {
+    const { room, unsent, waiting } = queue
+    while (room.hasSpace) {
       // An empty lane takes one message of any size.
-      if (load.messages > 0 && (load.messages >= LANE_MESSAGES || load.bytes >= LANE_BYTES)) break
-      if (this.#unsettled.size >= UNSETTLED_MESSAGES) break
-      if (this.#unsettled.size > 0 && this.#unsettledBytes >= UNSETTLED_BYTES) break
-      const { submission, handle, stopListening } = load.waiting[admitted]!
-      if (!handle.failed) {
-        let message: Uint8Array | undefined
-        try {
-          message = submission.build()
-        } catch (reason) {
-          refuse(submission, handle, reason)
-        }
-        if (message === undefined && !handle.failed) break
-        if (message !== undefined) {
-          const { destination, maximumRetransmissions } = submission
-          const chunks = ChunkedMessage.cut(message, FRAGMENT_SPACE, this.#options.random)
-          const record = { destination, lane, maximumRetransmissions, chunks }
-          this.#enter(this.#nextId++, record, handle, submission, stopListening)
-        }
-        this.#notWaiting(submission)
+      if (unsent.messages > 0 && (unsent.messages >= LANE_MESSAGES || unsent.bytes >= LANE_BYTES)) break
+      const entry = waiting.first
+      if (entry === undefined) break
+      if (entry.handle.failed) {
+        waiting.shift()
+        queue.givenUp--
+        continue
       }
-      admitted++
+      let bytes: Uint8Array | undefined
+      try {
+        bytes = entry.submission.build()
+        if (bytes === undefined) break
+      } catch (reason) {
+        this.#endWaiting(queue, waiting.shift()!)
+        this.#refuse(entry, room, reason)
+        continue
+      }
+      this.#endWaiting(queue, waiting.shift()!)
+      // Others have their turn before this queue has another.
+      this.#waiting.delete(queue)
+      this.#waiting.add(queue)
+      const { destination, lane, maximumRetransmissions } = entry.submission
+      this.#enter(this.#nextId++, { destination, lane, maximumRetransmissions, chunks: this.#cut(bytes) }, queue, entry)
     }
-    load.waiting.splice(0, admitted)
-    if (load.messages === 0 && load.waiting.length === 0) this.#loads.delete(lane)
+    this.#tidy(queue)
   }
 
-  #enter(
-    id: number,
-    record: OutboxRecord,
-    handle: Handle,
-    submission?: Submission,
-    stopListening?: (() => void) | undefined,
-  ): void {
+  #cut(bytes: Uint8Array): ChunkedMessage {
+    for (;;) {
+      const chunks = ChunkedMessage.cut(bytes, FRAGMENT_SPACE, this.#options.random)
+      if (!chunks.setIds.some((setId) => this.#setIds.has(setId))) return chunks
+    }
+  }
+
+  /** Without an entry: a message of an earlier process. */
+  #enter(id: number, record: OutboxRecord, queue: Queue, entry?: Entry): void {
     const { persistent, journal, lanes, onQueued } = this.#options
-    const kept = persistent && (submission?.keep ?? true)
+    const { chunks } = record
+    const { room, unsent } = queue
+    const handle = entry?.handle ?? new Handle()
+    const kept = persistent && room.isOfApp
     const message = new OutgoingMessage({
       ...record,
       id,
       handle,
       onSent: (sent) => this.#leaveLane(sent),
       onEnd: (ended, outcome) => {
-        this.#unsettled.delete(ended)
-        this.#unsettledBytes -= ended.chunks.message.length
+        this.#underWay.delete(ended)
+        room.underWay.remove(chunks.message.length)
+        for (const setId of chunks.setIds) this.#setIds.delete(setId)
         this.#leaveLane(ended)
+        if (outcome.kind === 'failed') lanes.sweep()
         const isShutdown = outcome.kind === 'failed' && outcome.reason === this.#closed
-        if (kept && !isShutdown) journal.delete('outbox', keyOf(id))
-        stopListening?.()
-        submission?.onEnd?.(outcome)
+        if (kept && !isShutdown) journal.delete('outbox', outboxKey(id))
+        entry?.stopListening?.()
+        entry?.submission.onEnd?.(outcome)
         this.#options.onEnd(ended, outcome)
       },
     })
-    const load = this.#load(record.lane)
-    load.messages++
-    load.bytes += record.chunks.message.length
-    this.#unsettled.add(message)
-    this.#unsent.add(message)
-    this.#unsettledBytes += record.chunks.message.length
-    if (kept && submission !== undefined) journal.put('outbox', keyOf(id), encodeRecord(record))
-    if (kept)
+    if (entry) entry.message = message
+    this.#underWay.add(message)
+    this.#unsent.set(message, queue)
+    unsent.add(chunks.message.length)
+    room.underWay.add(chunks.message.length)
+    for (const setId of chunks.setIds) this.#setIds.add(setId)
+    if (kept) {
+      if (entry) journal.put('outbox', outboxKey(id), encodeOutboxRecord(record))
       journal.flush().then(
         () => handle.markQueued(),
         (reason) => message.fail(reason),
       )
-    else handle.markQueued()
+    } else handle.markQueued()
     lanes.add(message)
     onQueued(message)
   }
 
   /** The message no longer takes room in its lane. */
   #leaveLane(message: OutgoingMessage): void {
-    if (!this.#unsent.delete(message)) return
-    const load = this.#load(message.lane)
-    load.messages--
-    load.bytes -= message.chunks.message.length
-    if (load.messages === 0 && load.waiting.length === 0) this.#loads.delete(message.lane)
+    const queue = this.#unsent.get(message)
+    if (queue === undefined) return
+    this.#unsent.delete(message)
+    queue.unsent.remove(message.chunks.message.length)
+    this.#tidy(queue)
   }
 
-  #notWaiting({ bytes }: Submission): void {
-    this.#waitingMessages--
-    this.#waitingBytes -= bytes
+  #tidy(queue: Queue): void {
+    if (queue.waiting.size > 0) return
+    this.#waiting.delete(queue)
+    if (queue.unsent.messages === 0 && this.#queues.get(queue.key) === queue) this.#queues.delete(queue.key)
   }
 
-  #listen(submission: Submission, handle: Handle): (() => void) | undefined {
-    const { signal } = submission
-    if (signal === undefined) return undefined
+  #giveUp(isMeant: (queue: Queue) => boolean, reason: MixError): void {
+    for (const queue of [...this.#waiting]) if (isMeant(queue)) this.#refuseWaiting(queue, reason)
+    for (const [message, queue] of [...this.#unsent]) if (isMeant(queue)) message.fail(reason)
+    this.settle()
+  }
+
+  #refuseWaiting(queue: Queue, reason: MixError): void {
+    for (const entry of queue.waiting.drain()) {
+      if (entry.handle.failed) continue
+      this.#endWaiting(queue, entry)
+      this.#refuse(entry, queue.room, reason)
+    }
+    queue.givenUp = 0
+    this.#tidy(queue)
+  }
+
+  #endWaiting({ room }: Queue, { submission }: Entry): void {
+    room.waiting.remove(submission.bytes)
+  }
+
+  /** A message that never came into a lane. */
+  #refuse({ submission, handle, stopListening }: Entry, { isOfApp }: Room, reason: unknown): void {
+    const outcome = { kind: 'failed', reason } as const
+    stopListening?.()
+    handle.fail(reason)
+    submission.onEnd?.(outcome)
+    if (isOfApp) this.#options.onEnd(undefined, outcome)
+  }
+
+  #listen(entry: Entry): void {
+    const { signal } = entry.submission
+    if (signal === undefined) return
     const onAbort = () => {
-      if (handle.message !== undefined) {
-        handle.message.fail(signal.reason)
-        this.#options.lanes.sweep()
-      } else if (!handle.failed) {
-        this.#notWaiting(submission)
-        refuse(submission, handle, signal.reason)
-      }
+      if (entry.message) entry.message.fail(signal.reason)
+      else this.#giveUpWaiting(entry, signal.reason)
       this.settle()
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    return () => signal.removeEventListener('abort', onAbort)
+    entry.stopListening = () => signal.removeEventListener('abort', onAbort)
   }
-}
 
-/** A message that never came into a lane. */
-function refuse(submission: Submission, handle: Handle, reason: unknown): void {
-  if (handle.failed) return
-  handle.fail(reason)
-  submission.onEnd?.({ kind: 'failed', reason })
+  /** It stays in the queue until it is its turn, or until half of the queue is such. */
+  #giveUpWaiting(entry: Entry, reason: unknown): void {
+    const { lane, destination } = entry.submission
+    const queue = this.#queue(lane, destination)
+    this.#endWaiting(queue, entry)
+    queue.givenUp++
+    this.#refuse(entry, queue.room, reason)
+    if (2 * queue.givenUp <= queue.waiting.size) return
+    queue.waiting.retain(({ handle }) => !handle.failed)
+    queue.givenUp = 0
+    this.#tidy(queue)
+  }
 }
 
 function queueFull(): MixError {
@@ -281,50 +331,6 @@ function queueFull(): MixError {
   return new MixError('MIX_QUEUE_FULL', message, {
     kind: 'local',
     retry: true,
-    data: { messages: WAITING_MESSAGES, bytes: WAITING_BYTES },
+    data: { messages: WAITING_MESSAGES, bytes: APP_BYTES },
   })
-}
-
-/** What the store keeps of a message. */
-interface OutboxRecord {
-  readonly destination: Destination
-  readonly lane: string
-  readonly maximumRetransmissions: number
-  readonly chunks: ChunkedMessage
-}
-
-const keyOf = (id: number) => id.toString(36).padStart(10, '0')
-
-/** Length of the head, u32 ‖ head, JSON ‖ bytes of the NymMessage. */
-function encodeRecord({ destination, lane, maximumRetransmissions, chunks }: OutboxRecord): Uint8Array {
-  const to =
-    destination.kind === 'recipient'
-      ? [...encodeRecipient(destination.recipient)]
-      : { tag: destination.senderTag, purpose: destination.purpose }
-  const head = utf8(JSON.stringify({ to, lane, maximumRetransmissions, setIds: chunks.setIds }))
-  const length = new Uint8Array(4)
-  new DataView(length.buffer).setUint32(0, head.length)
-  return concatBytes(length, head, chunks.message)
-}
-
-function decodeRecord(value: Uint8Array): OutboxRecord | undefined {
-  try {
-    const headEnd = 4 + new DataView(value.buffer, value.byteOffset, value.length).getUint32(0)
-    const { to, lane, maximumRetransmissions, setIds } = JSON.parse(
-      new TextDecoder().decode(value.subarray(4, headEnd)),
-    )
-    const chunks = ChunkedMessage.resume(value.slice(headEnd), FRAGMENT_SPACE, setIds)
-    if (!Array.isArray(to))
-      return {
-        destination: { kind: 'sender-tag', senderTag: String(to.tag), purpose: to.purpose },
-        lane,
-        maximumRetransmissions,
-        chunks,
-      }
-    const recipient = decodeRecipient(Uint8Array.from(to), () => true)!
-    const gateway = encodeBase58(recipient.gateway)
-    return { destination: { kind: 'recipient', recipient, gateway }, lane, maximumRetransmissions, chunks }
-  } catch {
-    return undefined
-  }
 }

@@ -91,6 +91,8 @@ export class Handle implements SendHandle {
   }
 
   markAcknowledged(): void {
+    // Acks can be faster than the store.
+    this.#queued.resolve()
     this.#sent.resolve()
     this.#acknowledged.resolve()
     this.#letGo()

@@ -85,6 +85,7 @@ export class Transmitter {
   acknowledged(identifier: FragmentIdentifier): boolean {
     const acked = this.#acks.acknowledged(identifier, this.#options.clock.monotonic())
     if (acked?.excessMs !== undefined) this.#window.acknowledged(acked.excessMs)
+    if (acked?.wasLate) this.#options.lanes.sweep()
     return acked !== undefined
   }
 
@@ -93,8 +94,11 @@ export class Transmitter {
     this.#acks.forget(message)
   }
 
-  /** The network was read anew: packets whose gateway was unknown go on, or their messages fail. */
-  topologyChanged(topology: Topology): void {
+  /**
+   * The network was read anew, or could not be and is still this one: packets whose gateway was unknown go on, wait on, or
+   * their messages fail.
+   */
+  topologyRead(topology: Topology): void {
     const { clock, lanes, onProgress } = this.#options
     const parked = this.#parked
     this.#parked = []
@@ -194,6 +198,9 @@ export class Transmitter {
     if (this.#asking !== undefined) return
     this.#asking = this.#options.clock.setTimer(delayMs, () => {
       this.#asking = undefined
+      if (this.#parked.length === 0) return
+      // A network that was read a moment ago is not read again now.
+      this.#askAgainLater()
       this.#options.onUnknownGateway()
     })
   }
