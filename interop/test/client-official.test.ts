@@ -297,11 +297,16 @@ async function allAcknowledged(handles: readonly SendHandle[]): Promise<void> {
   }
 }
 
-/** Nothing failed, nothing was thrown away, no message came that the test did not take. */
+/**
+ * Nothing failed, nothing was thrown away, no message came that the test did not take. On a busy machine a packet may be sent
+ * again before its ack is home; then a second ack comes that nobody waits for.
+ */
 function assertClean(...clients: Client[]): void {
   for (const client of clients) {
     const { counters, inbox, gateway } = client.status()
-    assert.deepEqual([counters.messagesFailed, counters.dropped, inbox.messages, gateway.losses], [0, {}, 0, 0])
+    const { 'unexpected-ack': secondAcks = 0, ...dropped } = counters.dropped
+    assert.deepEqual([counters.messagesFailed, dropped, inbox.messages, gateway.losses], [0, {}, 0, 0])
+    assert.ok(secondAcks <= counters.retransmissions)
   }
 }
 

@@ -176,7 +176,7 @@ describe('limits', () => {
 
   it('stale sets go with the next fragment, whatever that is', () => {
     const minutes = (n: number) => n * 60_000
-    const reassembly = new Reassembly()
+    const reassembly = new Reassembly({ staleAfterMs: minutes(30) })
     reassembly.take(piece(1, 3, 1), 0)
     reassembly.take(piece(2, 3, 1), minutes(10))
     reassembly.take(piece(1, 3, 2), minutes(20))
