@@ -110,7 +110,11 @@ function serve(websocket: WebSocket, socket: Socket, { clock, logger, openSessio
     },
     sendBinary(data, written) {
       batch()
-      websocket.send(data, { binary: true }, (error) => written(error ?? undefined))
+      websocket.send(data, { binary: true }, (error) => {
+        // A write that a dying socket cuts short is reported as a good one.
+        if (error || !socket.destroyed) written(error ?? undefined)
+        else written(new Error('the connection ended before'))
+      })
     },
     ping(data) {
       if (websocket.readyState === websocket.OPEN) websocket.ping(data)
