@@ -31,8 +31,7 @@ class WebSocket:
         self.stream.flush()
         status = self.stream.readline()
         if status.split()[1:2] != [b"101"]:
-            # A client talks to one app at a time, and hangs up on the next.
-            raise SystemExit(f"no websocket at {url}: {status.decode().strip() or 'it hung up, is another app attached?'}")
+            raise ConnectionError(f"this is no websocket: {status.decode().strip()}")
         while self.stream.readline().strip():
             pass
 
@@ -52,7 +51,7 @@ class WebSocket:
             payload = self.read(length)
             opcode = first & 0x0F
             if opcode == 0x8:
-                raise SystemExit("the client has closed the websocket")
+                raise ConnectionError("the client has closed the websocket")
             if opcode == 0x9:
                 self.write_frame(0xA, payload)
             elif opcode in (0x0, 0x1):
@@ -63,7 +62,7 @@ class WebSocket:
     def read(self, length):
         data = self.stream.read(length)
         if len(data) < length:
-            raise SystemExit("the client has gone away")
+            raise ConnectionError("the client has hung up")
         return data
 
     def write_frame(self, opcode, payload):
@@ -79,28 +78,33 @@ class WebSocket:
         self.stream.flush()
 
 
+def talk(client):
+    def receive(kind):
+        """The next message of a kind. An error is an answer too."""
+        while True:
+            message = client.receive()
+            if message["type"] == "error":
+                raise SystemExit(message["message"])
+            if message["type"] == kind:
+                return message
+
+    client.send({"type": "selfAddress"})
+    address = receive("selfAddress")["address"]
+    print("address:", address)
+
+    client.send({"type": "sendAnonymous", "recipient": address, "message": "hello from Python", "replySurbs": 5})
+    question = receive("received")
+    print("received:", question["message"])
+
+    client.send({"type": "reply", "senderTag": question["senderTag"], "message": "hello yourself"})
+    print("answer:", receive("received")["message"])
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("url", nargs="?", default="ws://127.0.0.1:1977", help="default: %(default)s")
-client = WebSocket(parser.parse_args().url)
-
-
-def receive(kind):
-    """The next message of a kind. An error is an answer too."""
-    while True:
-        message = client.receive()
-        if message["type"] == "error":
-            raise SystemExit(message["message"])
-        if message["type"] == kind:
-            return message
-
-
-client.send({"type": "selfAddress"})
-address = receive("selfAddress")["address"]
-print("address:", address)
-
-client.send({"type": "sendAnonymous", "recipient": address, "message": "hello from Python", "replySurbs": 5})
-question = receive("received")
-print("received:", question["message"])
-
-client.send({"type": "reply", "senderTag": question["senderTag"], "message": "hello yourself"})
-print("answer:", receive("received")["message"])
+url = parser.parse_args().url
+try:
+    talk(WebSocket(url))
+except OSError as error:
+    # A client talks to one app at a time, and hangs up on the next.
+    raise SystemExit(f"{url}: {error}; does a client run there, and no other app?")

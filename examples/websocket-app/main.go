@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -43,11 +44,12 @@ func main() {
 		address = flag.Arg(0)
 	}
 	client, err := dial(address)
-	if err != nil {
-		log.Fatalf("no websocket at %s: %v", address, err)
+	if err == nil {
+		err = talk(client)
 	}
-	if err := talk(client); err != nil {
-		log.Fatal(err)
+	if err != nil {
+		// A client talks to one app at a time, and hangs up on the next.
+		log.Fatalf("%s: %v; does a client run there, and no other app?", address, err)
 	}
 }
 
@@ -98,11 +100,10 @@ func dial(address string) (*webSocket, error) {
 	reader := bufio.NewReader(connection)
 	status, err := reader.ReadString('\n')
 	if err != nil {
-		// A client talks to one app at a time, and hangs up on the next.
-		return nil, fmt.Errorf("it hung up, is another app attached? %w", err)
+		return nil, err
 	}
 	if !strings.HasPrefix(status, "HTTP/1.1 101 ") {
-		return nil, fmt.Errorf("it says %s", strings.TrimSpace(status))
+		return nil, fmt.Errorf("this is no websocket: %s", strings.TrimSpace(status))
 	}
 	for line := status; line != "\r\n"; {
 		if line, err = reader.ReadString('\n'); err != nil {
@@ -117,14 +118,14 @@ func (socket *webSocket) receive(kind string) (message, error) {
 	for {
 		data, err := socket.readMessage()
 		if err != nil {
-			return message{}, fmt.Errorf("the client has gone away: %w", err)
+			return message{}, err
 		}
 		var answer message
 		if err := json.Unmarshal(data, &answer); err != nil {
 			return answer, err
 		}
 		if answer.Type == "error" {
-			return answer, fmt.Errorf("the client says: %s", answer.Message)
+			return answer, errors.New(answer.Message)
 		}
 		if answer.Type == kind {
 			return answer, nil

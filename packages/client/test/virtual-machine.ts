@@ -226,6 +226,12 @@ export class Machine {
     this.#online = true
   }
 
+  /** Push something as the gateway would. */
+  push(message: Uint8Array): void {
+    assert.ok(this.#link, 'there is no link')
+    this.#link.push(message)
+  }
+
   /** Nothing goes out and nothing comes in until `restore`. */
   cut(): void {
     this.#online = false
