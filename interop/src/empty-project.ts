@@ -22,6 +22,9 @@ export class RegistryUnreachable extends Error {}
 /** What npm says when it cannot reach its registry. */
 const UNREACHABLE = /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ENOTCACHED)\b/
 
+/** By itself npm tries for minutes to reach a registry that is not there; in CI it is there. */
+const HASTE = process.env.CI === 'true' ? [] : ['--fetch-retries=0']
+
 export class EmptyProject implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), 'mixwright-project-'))
 
@@ -48,7 +51,7 @@ export class EmptyProject implements Disposable {
   /** `npm install`. Errors: `RegistryUnreachable`; any other failure with what npm said. */
   async install(...packages: string[]): Promise<void> {
     const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
-    const { code, stdout, stderr } = await npm(this.path, 'install', ...flags, ...packages)
+    const { code, stdout, stderr } = await npm(this.path, 'install', ...flags, ...HASTE, ...packages)
     if (code === 0) return
     const said = `npm install ended with ${code}:\n${stdout}${stderr}`
     throw UNREACHABLE.test(said) ? new RegistryUnreachable(said) : new Error(said)
