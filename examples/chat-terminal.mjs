@@ -33,6 +33,7 @@ lines.on('line', (line) => {
   say(line).acknowledged.catch(({ message, code }) => console.log(`! Not delivered: ${line}: ${message} (${code})`))
 })
 lines.on('close', () => client.close())
+process.once('SIGINT', () => lines.close())
 
 // Until the client is closed. The mixnet keeps no order: number your messages where it matters.
 for await (const message of client.messages()) {

@@ -11,7 +11,7 @@ import { encodePart, PART_BYTES, partsOf, sha256Of } from './file-part.mjs'
 const USAGE = `Usage: node examples/send-file.mjs ADDRESS FILE [options]
 
 Send a file to the receiver at that address; ends when the receiver says that it has it.
-The profile 'default' carries some 70 kB a second.
+The profile 'default' carries at most 80 kB a second.
 `
 const SHOW_MS = 500
 

@@ -27,9 +27,18 @@ export function buildInputs() {
 
 /** The test files, as their TypeScript source and the compiled file, relative to the root. */
 export function testFiles() {
+  return filesOfTests('.test.ts')
+}
+
+/** The same of the soaks: tests that take minutes. */
+export function soakFiles() {
+  return filesOfTests('.soak.ts')
+}
+
+function filesOfTests(ending) {
   return projects()
     .flatMap((project) => filesUnder(join(project, 'test')).map((source) => ({ project, source })))
-    .filter(({ source }) => source.endsWith('.test.ts'))
+    .filter(({ source }) => source.endsWith(ending))
     .map(({ project, source }) => {
       const inProject = source.slice(project.length + 1)
       return { source: slashes(source), compiled: join(project, 'dist', `${inProject.slice(0, -'.ts'.length)}.js`) }

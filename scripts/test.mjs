@@ -4,11 +4,11 @@
 //   npm test -- --test-name-pattern=replay     flags are node's
 import './require-node.mjs'
 
-const { spawn } = await import('node:child_process')
 const { availableParallelism } = await import('node:os')
 const { join } = await import('node:path')
 const { prepare } = await import('./prepare.mjs')
 const { ROOT, testFiles } = await import('./project-files.mjs')
+const { runNode } = await import('./run-node.mjs')
 
 /** A test file that takes longer hangs: it is ended and counted as failed. The longest honest one idles for a minute. */
 const FILE_TIMEOUT_MS = 6 * 60_000
@@ -25,9 +25,9 @@ if (files.length === 0) {
 await prepare()
 
 const biome = join(ROOT, 'node_modules', '@biomejs', 'biome', 'bin', 'biome')
-const styleIsGood = wanted.length > 0 || (await run([biome, 'check', '.'])) === 0
+const styleIsGood = wanted.length > 0 || (await runNode([biome, 'check', '.'])) === 0
 
-const testCode = await run([
+const testCode = await runNode([
   '--test',
   '--enable-source-maps',
   '--test-reporter=spec',
@@ -40,16 +40,3 @@ const testCode = await run([
 if (!styleIsGood)
   process.stderr.write('mixwright: the style check failed, see above; `npm run format` mends most of it\n')
 process.exitCode = testCode !== 0 ? testCode : styleIsGood ? 0 : 1
-
-/** Run node in the root with this terminal; resolves with the exit code. */
-function run(args) {
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit', env })
-  return new Promise((resolve) => {
-    child.once('error', ({ message }) => {
-      process.stderr.write(`mixwright: ${message}\n`)
-      resolve(1)
-    })
-    child.once('close', (code) => resolve(code ?? 1))
-  })
-}

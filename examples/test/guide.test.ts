@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +24,9 @@ const [LOWEST_PORT, HIGHEST_PORT] = [20_000, 32_000]
 
 /** A line that the shell prints after each command, with its exit code. */
 const PROMPT = /^<done (\d+)>\n/m
+
+/** What a command says before its own words when the checkout was changed since it was built. */
+const PREPARING = '(?:mixwright: (?:building|bundling|waiting) .*\\n)*'
 
 /** One of the guide's terminals. Commands are typed one at a time, each once the one before has ended. */
 class Terminal {
@@ -51,8 +54,9 @@ class Terminal {
 
   /** The next thing printed has to be this. */
   async prints(text: string): Promise<void> {
-    const found = await this.#shell!.prints(new RegExp(`^${pattern(text)}|^<done \\d+>\\n`, 'm'))
-    assert.match(found[0], new RegExp(`^${pattern(text)}`), `${this.#running} ended without printing\n${text}`)
+    const expected = PREPARING + pattern(text)
+    const [found] = await this.#shell!.prints(new RegExp(`^(?:${expected}|(?:.*\n)*?<done \\d+>\n)`))
+    assert.match(found, new RegExp(`^${expected}`))
   }
 
   /** What was typed has to succeed, and to print no more than was read. */
@@ -148,22 +152,19 @@ describe('docs/guide.md', () => {
     assert.deepEqual(heard, [])
   }
 
-  for (const { title, blocks } of readSections(guide)) {
-    if (blocks.length === 0) continue
-    it(title, async () => {
+  it('does what it says, from top to bottom', async (t) => {
+    for (const { title, blocks } of readSections(guide)) {
+      t.diagnostic(title)
       for (const block of blocks) await run(block)
-    })
-  }
-
-  it('ends: what still runs stops at Ctrl-C, and everything else has ended well', async () => {
+    }
     await terminal(2).commandEnds()
-    await Promise.all([...terminals.values()].map((terminal) => terminal.interrupt()))
+    await Promise.all([...terminals.values()].map((each) => each.interrupt()))
   })
 
   it('leads to files that are there', () => {
     const links = [...guide.matchAll(/\]\(([^)#]+)\)/g)].map(([, path]) => new URL(path!, new URL('docs/', REPOSITORY)))
     assert.ok(links.length > 5)
-    for (const link of links) assert.doesNotThrow(() => readFileSync(fileURLToPath(link)).length, link.pathname)
+    for (const link of links) assert.ok(existsSync(link), link.pathname)
   })
 })
 

@@ -23,6 +23,7 @@ import type { GatewayKeeper } from './gateway/gateway-keeper.js'
 import { messageBytes } from './message-data.js'
 import { PacketBuilder } from './packet/packet-builder.js'
 import type { Profile } from './profile.js'
+import { FinishedSets } from './receive/finished-sets.js'
 import { FragmentJournal } from './receive/fragment-journal.js'
 import { Hold } from './receive/hold.js'
 import { Inbox, type InboxMessage } from './receive/inbox.js'
@@ -153,6 +154,7 @@ export class MixnetClient implements Client {
       crypto,
       keys,
       fragments: new FragmentJournal(this.#journal),
+      finished: new FinishedSets(this.#journal),
       persistent,
       takeReplyKey: (digest) => this.#issuer.take(digest),
       onAck: (identifier) => {

@@ -5,8 +5,6 @@
  */
 import assert from 'node:assert/strict'
 import { before, describe, it, type TestContext } from 'node:test'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { concatBytes, type Random, SeededRandom, utf8, VirtualClock } from '@mixwright/runtime'
 import { type CryptoProvider, HEADER_BYTES, loadCryptoProvider } from '@mixwright/sphinx'
 import {
@@ -23,25 +21,16 @@ import {
 import type { Client } from '../src/api.js'
 import { loadOrCreateClientKeys } from '../src/client-keys.js'
 import { FRAGMENT_SPACE } from '../src/packet/packet-builder.js'
+import { FinishedSets } from '../src/receive/finished-sets.js'
 import { FragmentJournal } from '../src/receive/fragment-journal.js'
 import { Receiver } from '../src/receive/receiver.js'
 import { Journal } from '../src/store/journal.js'
 import { memoryStore } from '../src/store/memory-store.js'
+import { bytesInUse, MIB } from './memory-use.js'
 import { Machine } from './virtual-machine.js'
 import { settled, VirtualMixnet } from './virtual-mixnet.js'
 
-const MIB = 1024 ** 2
 const UNLINKED_HEADER_BYTES = 7
-
-setFlagsFromString('--expose-gc')
-const collectGarbage = runInNewContext('gc') as () => void
-
-/** Bytes in use, of objects and of buffers, after what is not used was collected. */
-function bytesInUse(): number {
-  collectGarbage()
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
-}
 
 /** One fragment, of a set that this alone will not fill. */
 function fragment(setId: number, total: number, position: number, payloadBytes: number): Uint8Array {
@@ -128,11 +117,13 @@ describe('fragments of unfinished messages', () => {
   it('a million of them, unencrypted to spare time: bounded memory, evictions counted', async (t) => {
     const clock = new VirtualClock()
     const store = memoryStore()
+    const journal = new Journal(store, clock, () => assert.fail('nothing is stored'))
     const receiver = new Receiver({
       clock,
       crypto: { ...crypto, aes128Ctr: (_key, data) => data },
       keys: await loadOrCreateClientKeys(store, crypto, new SeededRandom('victim')),
-      fragments: new FragmentJournal(new Journal(store, clock, () => assert.fail('nothing is stored'))),
+      fragments: new FragmentJournal(journal),
+      finished: new FinishedSets(journal),
       persistent: false,
       takeReplyKey: () => new Uint8Array(16),
       onAck: () => assert.fail('no ack was pushed'),
@@ -230,6 +221,7 @@ describe('reply blocks', () => {
       assert.match(reason, /^MIX_(UNACKNOWLEDGED|REPLY_NO_SURBS)$/)
     await mixnet.pass(10 * 60_000)
     assert.equal(client.status().queue.messages, 0, 'nothing is left of it')
+    assert.equal(client.status().queue.packets, 0)
     assert.equal(client.status().unacknowledgedPackets, 0)
     assert.ok(mixnet.dropped('unknown-hop') > 30)
     mixnet.assertConserved()
@@ -320,14 +312,12 @@ describe('requests for more reply blocks', () => {
       for (const pushed of peer.write(request(recipient, 2 ** 32 - 1))) machine.push(pushed)
     await mixnet.pass(1000)
     assert.ok(dropped(client, 'surb-request-too-soon') > 980)
-    const { messages, bytes } = client.status().queue
-    t.diagnostic(
-      `${messages} messages, ${bytes} bytes, are under way; requests too soon: ${dropped(client, 'surb-request-too-soon')}`,
-    )
-    assert.ok(messages <= 20, `${messages} messages`)
-    assert.ok(bytes < MIB, `${bytes} bytes`)
+    const { queue, unacknowledgedPackets } = client.status()
+    t.diagnostic(`packets queued ${queue.packets}, unacknowledged ${unacknowledgedPackets}`)
+    // Twenty messages with 100 reply blocks each, 29 packets a message.
+    assert.ok(queue.packets + unacknowledgedPackets <= 20 * 29)
     mixnet.gateways[1]!.restart()
-    await mixnet.until(() => client.status().queue.messages === 0)
+    await mixnet.until(() => client.status().queue.packets + client.status().unacknowledgedPackets === 0)
     await stillWorks()
   })
 })

@@ -97,6 +97,27 @@ describe('a network that loses, doubles and reorders packets', () => {
   }
 })
 
+describe('a reply of 2 MB', () => {
+  it('completes over ten reply blocks: the rest is asked for', async (t) => {
+    t.diagnostic(`seed: ${t.name}`)
+    const mixnet = await VirtualMixnet.create({ seed: t.name })
+    const [a, b] = [new Machine(mixnet, 'a'), new Machine(mixnet, 'b', mixnet.gateways[1])]
+    const [alice, bob] = [await a.start(), await b.start()]
+    await mixnet.during(alice.send(bob.address, 'question', { replySurbs: 10 }).acknowledged)
+    await mixnet.until(() => b.received.length === 1)
+    const answer = mixnet.random.fork('answer').bytes(2_000_000)
+    const start = mixnet.clock.monotonic()
+    const reply = b.received[0]!.reply(answer)
+    await mixnet.during(reply.acknowledged)
+    await mixnet.pass(1000)
+    assert.deepEqual(a.received[0]?.data, answer)
+    const seconds = (mixnet.clock.monotonic() - start - 1000) / 1000
+    t.diagnostic(`${reply.progress.packets} packets in ${seconds.toFixed(1)} s`)
+    assert.equal(reply.progress.retransmissions, 0)
+    assert.ok([...bob.status().replies.values()][0]!.surbs < 400, 'not many more were asked for than needed')
+  })
+})
+
 describe('a recipient whose gateway the network does not list', () => {
   it('is given up within half a minute, also right after the network was read', async () => {
     const mixnet = await VirtualMixnet.create({ seed: 'unlisted gateway' })

@@ -148,6 +148,23 @@ describe('a client that was killed', () => {
     mixnet.assertConserved()
   })
 
+  it('does not take a message for a new one that comes again because its ack was lost', async (t) => {
+    const { mixnet, a, b, alice, bob } = await scene(t)
+    const taken = alice.send(bob.address, 'once')
+    await mixnet.until(() => b.received.length === 1)
+    // Alice has not had the ack yet, and never will.
+    a.kill()
+    await mixnet.pass(JOURNAL_MS)
+    b.kill()
+    assert.equal(taken.progress.acknowledged, 0)
+    const again = await b.start()
+    const sender = await a.start()
+    await mixnet.until(() => sender.status().queue.messages === 0)
+    await mixnet.pass(1000)
+    assert.deepEqual(texts(b), ['once'])
+    assert.equal(again.status().counters.duplicateFragments, 1)
+  })
+
   it('as often as you like, at any moment, on a network that loses packets: what was queued arrives once', async (t) => {
     const { mixnet, a, b, bob } = await scene(t)
     mixnet.faults.loss = 0.1

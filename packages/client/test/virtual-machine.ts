@@ -16,9 +16,10 @@ import type { ClientStore } from '../src/store/client-store.js'
 import { memoryStore } from '../src/store/memory-store.js'
 import { away, type Gateway, type Receiver, type VirtualMixnet } from './virtual-mixnet.js'
 
-/** After a packet to which nothing comes back, and after a probe, milliseconds; see `websocket-link.ts`. */
+/** After a packet to which nothing comes back, after a probe, and where nothing is sent, milliseconds; see `websocket-link.ts`. */
 const SILENCE_MS = 15_000
 const PROBE_MS = 5_000
+const QUIET_MS = 65_000
 /** No timer is more exact; shorter times would drown in rounding, and never pass. */
 const RESOLUTION_MS = 1e-3
 
@@ -96,7 +97,8 @@ class Link implements GatewayLink, Receiver {
   readonly #stopListening: () => void
   /** `dead`: the other side has gone, and this one does not know. */
   #state: 'live' | 'dead' | 'closed' = 'live'
-  #silence: Timer | undefined
+  #noticing: Timer | undefined
+  #noticedAtMs = Number.POSITIVE_INFINITY
 
   constructor(machine: Machine, events: GatewayLinkEvents) {
     this.#machine = machine
@@ -137,20 +139,26 @@ class Link implements GatewayLink, Receiver {
 
   /** Nothing comes through any more. */
   cut(): void {
-    if (this.#state === 'live') this.#state = 'dead'
+    if (this.#state !== 'live') return
+    this.#state = 'dead'
+    this.#noticeWithin(QUIET_MS)
   }
 
   end(reason: MixError): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
-    this.#silence?.cancel()
+    this.#noticing?.cancel()
     this.#stopListening()
     this.#machine.left(this)
     this.#events.closed(reason)
   }
 
   #noticeWithin(ms: number): void {
-    this.#silence ??= this.#clock.setTimer(ms, () => this.end(away('MIX_GATEWAY_SILENT', 'No sign of life.')))
+    const atMs = this.#clock.monotonic() + ms
+    if (atMs >= this.#noticedAtMs) return
+    this.#noticing?.cancel()
+    this.#noticedAtMs = atMs
+    this.#noticing = this.#clock.setTimer(ms, () => this.end(away('MIX_GATEWAY_SILENT', 'No sign of life.')))
   }
 }
 

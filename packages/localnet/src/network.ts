@@ -79,7 +79,6 @@ const VALIDITY_EPOCHS = 1_000_000
 export class Network implements AsyncDisposable {
   /** Base URL for clients, `…/api`. */
   readonly nymApiUrl: string
-  readonly directory: Directory
   /** Variables that official Rust programs read; see also `envFile`. */
   readonly environment: Readonly<Record<string, string>>
   readonly envFile: string
@@ -91,16 +90,20 @@ export class Network implements AsyncDisposable {
   readonly clients: readonly NetworkClient[]
   readonly #handles: readonly NodeHandle[]
   readonly #state: StateDirectory
+  readonly #openDirectory: () => Promise<Directory>
+  #directory: Directory
   #closing: Promise<void> | undefined
 
   private constructor(
     directory: Directory,
+    openDirectory: () => Promise<Directory>,
     handles: readonly NodeHandle[],
     clients: readonly NetworkClient[],
     state: StateDirectory,
     crypto: CryptoProvider,
   ) {
-    this.directory = directory
+    this.#directory = directory
+    this.#openDirectory = openDirectory
     this.nymApiUrl = directory.url
     this.cryptoProvider = crypto.name
     this.clients = clients
@@ -109,6 +112,7 @@ export class Network implements AsyncDisposable {
     this.environment = clientEnvironment(directory.url, handles[0]!.identityKey)
     this.envFile = state.envFile
     this.stateDirectory = state.path
+    for (const handle of handles) handle.onRestart = () => this.#directory.refresh()
     writeFileAtomically(this.envFile, dotenv(this.environment), 0o644)
   }
 
@@ -139,10 +143,10 @@ export class Network implements AsyncDisposable {
       )
       started.push({ close: () => all(handles.map((handle) => handle.stop())) })
       await all(handles.map((handle) => handle.start()))
-      const directory = await startDirectory(plan, handles, surroundings, options)
+      const openDirectory = (port: number) => startDirectory(port, plan.genesisMs, handles, surroundings, options)
+      const directory = await openDirectory(plan.directoryPort)
       started.push(directory)
       await directory.whenRoutable()
-      for (const handle of handles) handle.onRestart = () => directory.refresh()
       const clients: NetworkClient[] = []
       started.push({ close: () => all(clients.map((client) => client.close())) })
       const opened = plan.clients
@@ -161,11 +165,23 @@ export class Network implements AsyncDisposable {
         })
       await all(opened)
       state.save(savedForm(plan, directory, handles, clients))
-      return new Network(directory, handles, clients, state, crypto)
+      const port = portOf(directory)
+      return new Network(directory, () => openDirectory(port), handles, clients, state, crypto)
     } catch (error) {
       for (const part of started.reverse()) await part.close()
       throw error
     }
+  }
+
+  /** The one that runs, or ran last; stopped by its `close()`. */
+  get directory(): Directory {
+    return this.#directory
+  }
+
+  /** After `directory.close()`: start it again, at the same address. Errors: `MIX_PORT_IN_USE` when it still runs, `MIX_NOT_ROUTABLE`. */
+  async restartDirectory(): Promise<void> {
+    this.#directory = await this.#openDirectory()
+    await this.#directory.whenRoutable()
   }
 
   /** All nodes, mix nodes first. */
@@ -201,7 +217,7 @@ export class Network implements AsyncDisposable {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await all(this.clients.map((client) => client.close()))
-      await Promise.all([this.directory.close(), ...this.#handles.map((handle) => handle.stop())])
+      await Promise.all([this.#directory.close(), ...this.#handles.map((handle) => handle.stop())])
       await this.#state.close()
     })()
     return this.#closing
@@ -307,8 +323,13 @@ function checkCount(name: string, value: number, least: number): void {
   })
 }
 
+function portOf({ url }: Directory): number {
+  return Number(new URL(url).port)
+}
+
 function startDirectory(
-  plan: Plan,
+  port: number,
+  genesisMs: number,
   handles: readonly NodeHandle[],
   { clock, random, logger, crypto }: Surroundings,
   options: NetworkOptions,
@@ -319,14 +340,14 @@ function startDirectory(
     logger: logger.child({ node: 'directory' }),
     metrics: new MemoryMetrics(),
     crypto,
-    listen: { host: LOOPBACK, port: plan.directoryPort },
+    listen: { host: LOOPBACK, port },
     nodes: handles.map(({ ports, identityKey }, index) => ({
       nodeId: index + 1,
       host: LOOPBACK,
       httpPort: ports.httpPort,
       identityKey,
     })),
-    epoch: { genesisMs: plan.genesisMs, durationMs: options.epochMs ?? 3_600_000, validityEpochs: VALIDITY_EPOCHS },
+    epoch: { genesisMs, durationMs: options.epochMs ?? 3_600_000, validityEpochs: VALIDITY_EPOCHS },
     allowLocalAddresses: true,
   })
 }
@@ -342,7 +363,7 @@ function savedForm(
   return {
     version: 1,
     genesisMs,
-    directoryPort: Number(new URL(directory.url).port),
+    directoryPort: portOf(directory),
     nodes: handles.map(({ name, role, ports }) => ({ name, role, ...ports })),
     clients: [...running, ...resting],
   }

@@ -175,7 +175,7 @@ export class Reassembly {
         at += payload!.length
       }
       this.#drop(set)
-      this.#remember(set.id)
+      this.remember(set.id)
     }
     const setIds = sets.map((set) => set.id)
     const message = unpadMessage(padded)
@@ -199,7 +199,8 @@ export class Reassembly {
     this.#bufferedBytes -= set.bytes
   }
 
-  #remember(setId: number): void {
+  /** From now on its fragments are duplicates; also for sets that another process finished. */
+  remember(setId: number): void {
     this.#remembered.add(setId)
     if (this.#rememberedRing.length < this.#limits.rememberedSetIds) {
       this.#rememberedRing.push(setId)

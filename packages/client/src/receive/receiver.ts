@@ -7,6 +7,7 @@ import type { CryptoProvider } from '@mixwright/sphinx'
 import { decodeNymMessage, type Fragment, type FragmentIdentifier, type NymMessage } from '@mixwright/wire'
 import type { ClientKeys } from '../client-keys.js'
 import type { ClientStore } from '../store/client-store.js'
+import type { FinishedSets } from './finished-sets.js'
 import type { FragmentJournal } from './fragment-journal.js'
 import { openMessage, type TakeReplyKey } from './message-opener.js'
 import { Reassembly } from './reassembly.js'
@@ -16,6 +17,7 @@ export interface ReceiverOptions {
   readonly crypto: CryptoProvider
   readonly keys: ClientKeys
   readonly fragments: FragmentJournal
+  readonly finished: FinishedSets
   readonly persistent: boolean
   readonly takeReplyKey: TakeReplyKey
   /** An ack of ours; false when nobody waited for it. */
@@ -42,9 +44,11 @@ export class Receiver {
     return Object.fromEntries(this.#dropped)
   }
 
-  /** Take over the unfinished messages of an earlier process. */
+  /** Take over the unfinished messages of an earlier process, and which it finished. */
   async restore(store: ClientStore): Promise<void> {
-    for (const fragment of await this.#options.fragments.restore(store)) this.#join(fragment, false)
+    const { fragments, finished } = this.#options
+    for (const setId of await finished.restore(store)) this.#reassembly.remember(setId)
+    for (const fragment of await fragments.restore(store)) this.#join(fragment, false)
   }
 
   /** What the gateway pushed. Never throws. */
@@ -74,7 +78,7 @@ export class Receiver {
   }
 
   #join(fragment: Fragment, keep: boolean): void {
-    const { clock, fragments, persistent } = this.#options
+    const { clock, fragments, finished, persistent } = this.#options
     const outcome = this.#reassembly.take(fragment, clock.monotonic())
     if (outcome.kind === 'kept' && keep && persistent) fragments.keep(fragment)
     // The set just kept may be among them.
@@ -104,6 +108,9 @@ export class Receiver {
         }
       }
     }
-    for (const setId of outcome.setIds) fragments.forget(setId)
+    for (const setId of outcome.setIds) {
+      fragments.forget(setId)
+      if (persistent) finished.add(setId)
+    }
   }
 }

@@ -19,6 +19,8 @@ export const STORE_TABLES = [
   'outbox',
   /** Fragments of messages that are not whole yet. */
   'fragments',
+  /** Sets of fragments whose messages were whole. */
+  'finished-sets',
   /** Messages received that the app has not taken yet. */
   'inbox',
 ] as const
