@@ -114,7 +114,7 @@ export interface ClientStatus {
     /** Why the last refresh failed, undefined when it did not. */
     readonly reason: MixError | undefined
   }
-  /** Packets that wait for a slot, in all and by lane; messages that wait for room. */
+  /** Packets that wait for a slot, in all and by lane; messages that are neither acknowledged nor failed, and their bytes. */
   readonly queue: {
     readonly packets: number
     readonly messages: number

@@ -15,6 +15,7 @@ import {
 import { type CryptoProvider, decodeNodeAddress } from '@mixwright/sphinx'
 import type { Client, ConnectOptions } from './api.js'
 import { type ClientKeys, loadOrCreateClientKeys } from './client-keys.js'
+import { checkOptions, resolveProfile } from './connect-options.js'
 import { DirectoryReader } from './directory/directory-reader.js'
 import type { GatewayNode, Topology, TopologySource } from './directory/topology.js'
 import { TopologyKeeper } from './directory/topology-keeper.js'
@@ -46,15 +47,18 @@ const REGISTRATION = 'current'
  */
 export async function connectOn(platform: Platform, options: ConnectOptions): Promise<Client> {
   const { store = memoryStore(), signal } = options
-  const opening = new Opening(platform, { ...options, store })
+  let opening: Opening | undefined
   try {
+    checkOptions(options)
     signal?.throwIfAborted()
+    opening = new Opening(platform, { ...options, store })
     const client = await opening.open()
     signal?.throwIfAborted()
-    signal?.addEventListener('abort', () => void client.close({ flushMs: 0 }), { once: true })
+    const close = () => void client.close({ flushMs: 0 }).catch(() => {})
+    signal?.addEventListener('abort', close, { signal: client.ending })
     return client
   } catch (error) {
-    await opening.abandon()
+    await (opening ? opening.abandon() : store.close()).catch(() => {})
     throw error
   }
 }
@@ -74,6 +78,7 @@ class Opening {
   /** Who waits for the first link; told why there is none. */
   #onLink: ((reason: MixError | undefined) => void) | undefined
   #replacing: Timer | undefined
+  #abandoned = false
   #made: { readonly crypto: CryptoProvider; readonly keys: ClientKeys } | undefined
 
   constructor(platform: Platform, options: OpeningOptions) {
@@ -85,7 +90,7 @@ class Opening {
     this.#profile = resolveProfile(options.profile)
   }
 
-  async open(): Promise<Client> {
+  async open(): Promise<MixnetClient> {
     const { store } = this.#options
     const crypto = await this.#platform.loadCrypto()
     const [keys, registration, topology] = await Promise.all([
@@ -125,6 +130,7 @@ class Opening {
         finish()
       }
       const onAbort = () => settle(() => reject(signal?.reason))
+      if (signal?.aborted) return reject(signal.reason)
       signal?.addEventListener('abort', onAbort)
       this.#onLink = (reason) => settle(() => (reason ? reject(reason) : resolve()))
       gateway.resume()
@@ -132,6 +138,7 @@ class Opening {
   }
 
   async abandon(): Promise<void> {
+    this.#abandoned = true
     if (this.#client) return this.#client.close({ flushMs: 0 })
     this.#gateway?.close()
     this.#topology?.close()
@@ -168,6 +175,8 @@ class Opening {
       signal,
     )
     this.#topology = keeper
+    // Something that was done beside it has failed.
+    if (this.#abandoned) keeper.close()
     return keeper
   }
 
@@ -245,15 +254,16 @@ class Opening {
   #replaceLater(): void {
     const { replaceGatewayAfterMs } = this.#options
     if (replaceGatewayAfterMs === undefined || this.#replacing !== undefined) return
-    this.#replacing = this.#clock.setTimer(replaceGatewayAfterMs, () => {
+    const replace = () => {
       this.#replacing = undefined
       this.#replace().catch((error) => this.#logger.warn({ reason: String(error) }, 'no other gateway was found'))
-    })
+    }
+    this.#replacing = this.#clock.setTimer(replaceGatewayAfterMs, replace, { background: true })
   }
 
   async #replace(): Promise<void> {
     const old = this.#gateway
-    if (old === undefined || old.state === 'closed') return
+    if (old === undefined || !isLost(old)) return
     await this.#topology?.refreshNow()
     const gateways = [...(this.#topology?.lastRead.gateways.values() ?? [])]
     const others = gateways.filter(({ identity }) => identity !== old.identity)
@@ -262,8 +272,9 @@ class Opening {
       random: this.#random,
       openWebSocket: this.#platform.openWebSocket,
     })
-    if (old.state === 'up') return
+    if (!isLost(old)) return
     await old.close()
+    if (this.#client?.ending.aborted) return
     const { crypto, keys } = this.#made!
     this.#gateway = this.#keep(this.#doorOf(gateway, crypto, keys.identitySeed, undefined))
     this.#client?.moveTo(this.#gateway)
@@ -276,12 +287,9 @@ function isSource(directory: ConnectOptions['directory']): directory is Topology
   return typeof directory === 'object' && !Array.isArray(directory)
 }
 
-function resolveProfile(profile: ConnectOptions['profile'] = 'default'): Profile {
-  if (typeof profile !== 'string') return profile
-  const found = Object.hasOwn(PROFILES, profile) ? PROFILES[profile] : undefined
-  if (found !== undefined) return found
-  const message = `There is no profile ${JSON.stringify(profile)}; choose ${Object.keys(PROFILES).join(', ')}.`
-  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { profile } })
+/** Out of reach, and not because the client or the app has hung up. */
+function isLost({ state }: GatewayKeeper): boolean {
+  return state === 'down' || state === 'connecting'
 }
 
 function listed(topology: Topology, identity: string): GatewayNode {

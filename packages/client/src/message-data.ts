@@ -1,6 +1,7 @@
 /** What apps give as data, as bytes: text in UTF-8, streams read to their end, all within the limit. */
 import { MixError, utf8 } from '@mixwright/runtime'
 import type { MessageData } from './api.js'
+import { whenAborted } from './when-aborted.js'
 
 /** Longest message, bytes: some 21 000 packets, seven minutes of the default stream. */
 export const LONGEST_MESSAGE_BYTES = 32 * 1024 ** 2
@@ -54,14 +55,17 @@ async function collect(chunks: AsyncIterator<Uint8Array>, signals: readonly Abor
 
 /** `givenUp` rejects with the reason of the first signal that aborts. */
 function firstAbort(signals: readonly AbortSignal[]): { givenUp: Promise<never>; stopListening: () => void } {
-  const listening = new AbortController()
+  const stops: (() => void)[] = []
   const givenUp = new Promise<never>((_, reject) => {
     for (const signal of signals) {
       if (signal.aborted) reject(signal.reason)
-      signal.addEventListener('abort', () => reject(signal.reason), { signal: listening.signal })
+      else stops.push(whenAborted(signal, () => reject(signal.reason)))
     }
   })
-  return { givenUp, stopListening: () => listening.abort() }
+  const stopListening = () => {
+    for (const stop of stops) stop()
+  }
+  return { givenUp, stopListening }
 }
 
 /** Not every browser can iterate over a stream, and none can give up a read. */

@@ -78,7 +78,6 @@ export class MixnetClient implements Client {
   #address = ''
   #state: 'open' | 'closing' | 'closed' = 'open'
   #closing: Promise<void> | undefined
-  /** Aborts when the client closes. */
   readonly #ending = new AbortController()
   /** Messages of the app. */
   readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
@@ -235,6 +234,11 @@ export class MixnetClient implements Client {
   /** Its keys have rotated. */
   rotated(): void {
     this.#replies.rotated()
+  }
+
+  /** Aborts when the client closes, after it has flushed. */
+  get ending(): AbortSignal {
+    return this.#ending.signal
   }
 
   get address(): string {

@@ -10,11 +10,11 @@ import { bytesInUse, MIB } from './memory-use.js'
 import { Machine } from './virtual-machine.js'
 import { settled, VirtualMixnet } from './virtual-mixnet.js'
 
-describe('200 000 small messages, without the packets', () => {
-  it('pass with flat memory when each is awaited until it is queued', (t) => patientApp(t, 200_000))
+describe('150 000 small messages, without the packets', () => {
+  it('pass with flat memory when each is awaited until it is queued', (t) => patientApp(t, 150_000))
 
   it('sent at once by an app that does not listen: what is too much fails with MIX_QUEUE_FULL, the rest passes', (t) =>
-    impatientApp(t, 200_000))
+    impatientApp(t, 150_000))
 })
 
 describe('a whole client whose link is stuck', () => {

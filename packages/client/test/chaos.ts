@@ -13,6 +13,8 @@ import { VirtualMixnet } from './virtual-mixnet.js'
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
+/** Ten retransmissions were not enough, or the other side was away for too long, or keys rotated meanwhile. */
+const REPLY_FAILURES = ['MIX_UNACKNOWLEDGED', 'MIX_REPLY_NO_SURBS', 'MIX_REPLY_NO_TAG']
 
 /** Someone with a machine, and a client on it most of the time. */
 interface Person {
@@ -142,6 +144,11 @@ export async function chaos(t: TestContext, seed: string, hours: number): Promis
     const arrived = to.machine.received.filter((message) => message.text().startsWith(text)).length
     const kind = `${isReply ? 'reply' : 'message'} ${outcome}, arrived ${arrived} times`
     outcomes.set(kind, (outcomes.get(kind) ?? 0) + 1)
+    assert.ok(arrived <= 1, `${text} ${kind}`)
+    if (outcome === 'acknowledged') assert.equal(arrived, 1, `${text} ${kind}`)
+    // Its sender's process was killed: the next one sends it, but cannot tell if a reply fails.
+    else if (outcome === 'queued') assert.ok(arrived === 1 || isReply, `${text} ${kind}`)
+    else if (outcome !== 'sent') assert.ok(isReply && REPLY_FAILURES.includes(outcome), `${text} ${kind}`)
   }
   for (const [kind, count] of outcomes) t.diagnostic(`${count} × ${kind}`)
   mixnet.assertConserved()

@@ -166,7 +166,7 @@ function keepBusy(mixnet: VirtualMixnet, client: Client, to: string): void {
 
 describe('packets on the link', () => {
   it('of a whole client that is idle, and of one that sends all it can, leave at the same Poisson times', async (t) => {
-    const seconds = 30
+    const seconds = 20
     const samples: number[][] = []
     for (const busy of [false, true]) {
       const mixnet = await VirtualMixnet.create({ seed: `${t.name} ${busy}` })

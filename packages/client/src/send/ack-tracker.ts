@@ -2,9 +2,9 @@
  * Packets that were sent and not acknowledged (04-client §4.12): whose ack is this, and whose is late. Time is handed in.
  *
  * A packet is late after 1.5 × its expected round trip + 1.5 s. Expected are the delays that were drawn, and what acks have
- * taken beyond theirs of late: a slow machine or a long way is no loss. From the sixth retransmission on the wait doubles
+ * taken beyond theirs of late: a slow machine or a long way is no loss. From the fifth retransmission on the wait doubles
  * each time, to a minute at most: a gateway that is away for a while is not hammered, and the ten retransmissions of a reply
- * last for a minute and a half.
+ * are spread over almost two minutes.
  */
 import type { FragmentIdentifier } from '@mixwright/wire'
 import { DueQueue } from './due-queue.js'
@@ -13,7 +13,7 @@ import type { OutgoingMessage } from './outgoing-message.js'
 const WAIT_MULTIPLIER = 1.5
 const WAIT_ADDITION_MS = 1500
 /** Retransmissions at the plain pace. */
-const PLAIN_ATTEMPTS = 5
+const PLAIN_ATTEMPTS = 4
 const LONGEST_WAIT_MS = 60_000
 /** Acks over which their excess is averaged, and the largest that counts. */
 const EXCESS_SAMPLES = 16

@@ -14,6 +14,7 @@ import { Fifo } from '../fifo.js'
 import { FRAGMENT_SPACE } from '../packet/packet-builder.js'
 import type { ClientStore } from '../store/client-store.js'
 import type { Journal } from '../store/journal.js'
+import { whenAborted } from '../when-aborted.js'
 import { type Lanes, laneKey } from './lanes.js'
 import { decodeOutboxRecord, encodeOutboxRecord, type OutboxRecord, outboxId, outboxKey } from './outbox-record.js'
 import { type Destination, Handle, type MessageOutcome, OutgoingMessage } from './outgoing-message.js'
@@ -190,6 +191,8 @@ export class Outbox {
       }
       let bytes: Uint8Array | undefined
       try {
+        // The signal of many messages tells one after the other.
+        entry.submission.signal?.throwIfAborted()
         bytes = entry.submission.build()
         if (bytes === undefined) break
       } catch (reason) {
@@ -303,13 +306,11 @@ export class Outbox {
   #listen(entry: Entry): void {
     const { signal } = entry.submission
     if (signal === undefined) return
-    const onAbort = () => {
+    entry.stopListening = whenAborted(signal, () => {
       if (entry.message) entry.message.fail(signal.reason)
       else this.#giveUpWaiting(entry, signal.reason)
       this.settle()
-    }
-    signal.addEventListener('abort', onAbort, { once: true })
-    entry.stopListening = () => signal.removeEventListener('abort', onAbort)
+    })
   }
 
   /** It stays in the queue until it is its turn, or until half of the queue is such. */

@@ -44,11 +44,6 @@ export class SendStream {
       options.constantLoops && averageSendingDelayMs > 0 ? averageSendingDelayMs : averageLoopCoverDelayMs
   }
 
-  /** How many times slower than planned the main stream is, because of the link; 1 to 6. */
-  get slowdown(): number {
-    return this.#rate.multiplier
-  }
-
   /** Sending is possible (again): slots are counted from now. */
   start(): void {
     if (this.#running) return

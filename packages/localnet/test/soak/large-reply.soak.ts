@@ -16,7 +16,7 @@ const REPLY_SURBS = 10
 const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
 
 describe(`an answer of ${ANSWER_BYTES / 1e6} MB by ${REPLY_SURBS} reply blocks`, () => {
-  for (const profile of ['no-cover', 'fast'] as const) {
+  for (const profile of ['no-cover', 'default'] as const) {
     it(`completes in profile ${profile}`, async (t) => {
       const clock = new RealClock()
       await using net = await Network.start()

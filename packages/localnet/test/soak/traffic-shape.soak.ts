@@ -25,7 +25,7 @@ const { averageSendingDelayMs, averageLoopCoverDelayMs } = PROFILES.default
 const MEAN_MS = 1 / (1 / averageSendingDelayMs + 1 / averageLoopCoverDelayMs)
 
 /** What a watcher would see at a glance. */
-const GLARING_DISTANCE = 0.1
+const GLARING_DISTANCE = QUICK ? 0.2 : 0.1
 
 /** `partner` answers each message of the watched client with one of the same size, as fast as it can. */
 async function watch(directory: string, partner?: Client): Promise<Watched> {
