@@ -166,7 +166,7 @@ function keepBusy(mixnet: VirtualMixnet, client: Client, to: string): void {
 
 describe('packets on the link', () => {
   it('of a whole client that is idle, and of one that sends all it can, leave at the same Poisson times', async (t) => {
-    const seconds = 20
+    const seconds = 15
     const samples: number[][] = []
     for (const busy of [false, true]) {
       const mixnet = await VirtualMixnet.create({ seed: `${t.name} ${busy}` })
@@ -255,7 +255,7 @@ async function pushedTo(t: TestContext, constantLoops: boolean, seconds: number)
 const areAlike = (one: number, other: number) => Math.abs(one - other) <= 4 * Math.sqrt(one + other)
 
 describe('data packets that come home', () => {
-  const seconds = 10
+  const seconds = 6
 
   it('tell who sends, by default: real packets take the place of cover that would have come back', async (t) => {
     const { idle, sending, receiving } = await pushedTo(t, false, seconds)
