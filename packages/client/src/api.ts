@@ -30,7 +30,8 @@ export interface ConnectOptions {
   readonly profile?: ProfileName | Profile
   /**
    * Send loop cover at its own constant rate whatever is sent, and fill empty slots of the main stream with cover that does
-   * not come home: what the gateway pushes to this client then says nothing about its sending. Doubles the traffic.
+   * not come home: the data packets that the gateway pushes to this client then say nothing about its sending; the acks, which
+   * are shorter, still do. Doubles the traffic.
    * @default false
    */
   readonly constantLoops?: boolean

@@ -81,7 +81,7 @@ export function withClientFlags(command: Command): Command {
     .option('--no-cover', 'the same as --profile no-cover')
     .option(
       '--constant-loops',
-      'loop cover at a constant rate whatever is sent: twice the traffic, and sending does not show',
+      'loop cover at a constant rate whatever is sent: twice the traffic, and sending shows in acks only',
     )
     .option(
       '--allow-origin <origin>',
@@ -198,7 +198,7 @@ ${value('port')}
 # default, fast, no-cover or local. What each costs: mixwright client run --help
 ${value('profile')}
 
-# Loop cover at a constant rate whatever is sent: twice the traffic, and sending does not show.
+# Loop cover at a constant rate whatever is sent: twice the traffic, and sending shows in acks only.
 ${value('constantLoops')}
 
 # Origins of web pages that may use the websocket, such as "http://localhost:5173"; "*" lets in every page of every site.
