@@ -2,7 +2,7 @@
  * The client: its parts put together, and the interface of `api.ts` over them. What comes down: `send` → outbox → lanes →
  * stream → transmitter → gateway. What comes up: gateway → receiver → replies and inbox → `messages()`.
  */
-import { type Clock, type Logger, MixError, type Random } from '@mixwright/runtime'
+import { type Clock, type Logger, MixError, type Random, type Timer } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { formatRecipient, formatSenderTag, type NymMessage, type Recipient } from '@mixwright/wire'
 import type {
@@ -40,6 +40,8 @@ import type { ClientStore } from './store/client-store.js'
 import { Journal } from './store/journal.js'
 import { messageTo, replyTo, type WithData } from './submissions.js'
 
+/** How often messages that are too old are looked for. */
+const EXPIRE_MS = 600_000
 const DEFAULT_FLUSH_MS = 5000
 /** Timers cannot be longer. */
 const LONGEST_FLUSH_MS = 2 ** 31 - 1
@@ -82,6 +84,7 @@ export class MixnetClient implements Client {
   /** Messages of the app. */
   readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
   #whenIdle: (() => void) | undefined
+  #expiring: Timer | undefined
 
   constructor(parts: ClientParts) {
     const { clock, random, logger, crypto, store, keys, profile } = parts
@@ -95,6 +98,7 @@ export class MixnetClient implements Client {
     this.#pools = new SurbPools(parts.keptReplySurbs, this.#journal)
     this.#issuer = new SurbIssuer(random, this.#journal)
     this.#outbox = new Outbox({
+      clock,
       random,
       journal: this.#journal,
       persistent,
@@ -171,6 +175,7 @@ export class MixnetClient implements Client {
     this.#topology = topology
     this.moveTo(gateway)
     this.#replies.start()
+    this.#expireLater()
     if (!store.persistent) return
     await Promise.all([this.#issuer.restore(store), this.#pools.restore(store), this.#inbox.restore(store)])
     await this.#receiver.restore(store)
@@ -297,6 +302,14 @@ export class MixnetClient implements Client {
     return this.close()
   }
 
+  #expireLater(): void {
+    const expire = () => {
+      this.#expireLater()
+      this.#outbox.expire()
+    }
+    this.#expiring = this.#parts.clock.setTimer(EXPIRE_MS, expire, { background: true })
+  }
+
   async #close(flushMs: number): Promise<void> {
     this.#state = 'closing'
     if (this.#outbox.messages > 0 && flushMs > 0) {
@@ -313,6 +326,7 @@ export class MixnetClient implements Client {
     this.#stream.stop()
     this.#transmitter.close()
     this.#replies.close()
+    this.#expiring?.cancel()
     this.#topology.close()
     this.#hold.close()
     await this.#gateway.close()

@@ -31,6 +31,7 @@ function hollowSender() {
     stream.wake()
   }
   const outbox: Outbox = new Outbox({
+    clock,
     random,
     journal,
     persistent: false,

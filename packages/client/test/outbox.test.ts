@@ -59,6 +59,7 @@ function scene({ store = memoryStore(), random = new SeededRandom('outbox') as R
   const journal = new Journal(store, clock, () => {})
   const lanes = new Lanes(random)
   const outbox = new Outbox({
+    clock,
     random,
     journal,
     persistent: store.persistent,
@@ -104,6 +105,27 @@ const state = async (handle: Handle) => ({
   acknowledged: await outcomeOf(handle.acknowledged),
 })
 const all = (outcome: unknown) => ({ queued: outcome, sent: outcome, acknowledged: outcome })
+
+describe('a message that is too old', () => {
+  const DAY_MS = 24 * 3_600_000
+
+  it('fails with MIX_EXPIRED, whether it waits, lies in a lane or was sent; younger ones stay', async () => {
+    const { submit, sendOne, outbox, lanes, clock } = scene()
+    const sent = submit()
+    sendOne()
+    const queued = submit({ packets: 2 })
+    const waiting = submit({ build: () => undefined })
+    clock.advance(2 * DAY_MS)
+    const young = submit()
+    outbox.expire()
+    for (const handle of [sent, queued, waiting]) assert.equal(await outcomeOf(handle.acknowledged), 'pending')
+    clock.advance(DAY_MS)
+    outbox.expire()
+    for (const handle of [sent, queued, waiting]) assert.equal(await outcomeOf(handle.acknowledged), 'MIX_EXPIRED')
+    assert.equal(await outcomeOf(young.acknowledged), 'pending')
+    assert.deepEqual([outbox.messages, lanes.packets], [1, 1])
+  })
+})
 
 describe('a message', () => {
   it('is queued, sent and acknowledged in turn', async () => {

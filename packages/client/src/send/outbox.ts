@@ -7,8 +7,9 @@
  * | a lane holds 500 messages or 4 MiB that have not been sent; for replies, of each sender tag | further ones wait, and so does their `queued` |
  * | 20 000 messages or 64 MiB are neither acknowledged nor failed; replies count apart | all further ones wait |
  * | 100 000 messages or 64 MiB wait; replies count apart | `MIX_QUEUE_FULL` |
+ * | a message is three days old, as when our own gateway never comes back | `MIX_EXPIRED` |
  */
-import { MixError, type Random } from '@mixwright/runtime'
+import { type Clock, MixError, type Random } from '@mixwright/runtime'
 import { ChunkedMessage } from '@mixwright/wire'
 import { Fifo } from '../fifo.js'
 import { FRAGMENT_SPACE } from '../packet/packet-builder.js'
@@ -22,6 +23,8 @@ import { APP_BYTES, Load, type Room, Rooms, WAITING_MESSAGES } from './room.js'
 
 const LANE_MESSAGES = 500
 const LANE_BYTES = 4 * 1024 ** 2
+/** As long as a recipient keeps what it has of a message. Time in which the machine sleeps may not count. */
+const LIFETIME_MS = 3 * 24 * 3_600_000
 
 /** A message to be sent. */
 export interface Submission {
@@ -37,6 +40,7 @@ export interface Submission {
 }
 
 export interface OutboxOptions {
+  readonly clock: Clock
   readonly random: Random
   readonly journal: Journal
   readonly persistent: boolean
@@ -51,6 +55,8 @@ export interface OutboxOptions {
 interface Entry {
   readonly submission: Submission
   readonly handle: Handle
+  /** When it was submitted, by the clock that never jumps. */
+  readonly bornMs: number
   /** Once it is in a lane. */
   message?: OutgoingMessage
   stopListening?: () => void
@@ -75,7 +81,8 @@ export class Outbox {
   readonly #queues = new Map<string, Queue>()
   /** Those where messages wait; the one that was served longest ago first. */
   readonly #waiting = new Set<Queue>()
-  readonly #underWay = new Set<OutgoingMessage>()
+  /** With when they were submitted or, by an earlier process, restored. */
+  readonly #underWay = new Map<OutgoingMessage, number>()
   /** In a lane and not sent whole yet, with the queue of it. */
   readonly #unsent = new Map<OutgoingMessage, Queue>()
   /** Of the messages under way: two under one id would take each other's acks. */
@@ -100,7 +107,7 @@ export class Outbox {
   /** Take a message; never throws, but for a signal that is none. */
   submit(submission: Submission, handle = new Handle()): Handle {
     const { signal, bytes } = submission
-    const entry: Entry = { submission, handle }
+    const entry: Entry = { submission, handle, bornMs: this.#options.clock.monotonic() }
     const room = this.#rooms.of(submission.lane, submission.destination)
     if (signal?.aborted) this.#refuse(entry, room, signal.reason)
     else if (this.#closed) this.#refuse(entry, room, this.#closed)
@@ -137,11 +144,30 @@ export class Outbox {
     this.#giveUp(({ destination: to }) => to.kind === 'sender-tag' && to.senderTag === senderTag, reason)
   }
 
+  /** Fail what is too old, so that nothing is pending for ever; to be called now and then. */
+  expire(): void {
+    const oldestMs = this.#options.clock.monotonic() - LIFETIME_MS
+    for (const [message, bornMs] of [...this.#underWay]) if (bornMs <= oldestMs) message.fail(expired())
+    for (const queue of [...this.#waiting]) {
+      for (let entry = queue.waiting.first; entry !== undefined; entry = queue.waiting.first) {
+        if (!entry.handle.failed && entry.bornMs > oldestMs) break
+        queue.waiting.shift()
+        if (entry.handle.failed) queue.givenUp--
+        else {
+          this.#endWaiting(queue, entry)
+          this.#refuse(entry, queue.room, expired())
+        }
+      }
+      this.#tidy(queue)
+    }
+    this.settle()
+  }
+
   /** Fail what is left, and all that comes later. In a persistent store it stays for the next start. */
   close(reason: MixError): void {
     this.#closed = reason
     for (const queue of [...this.#waiting]) this.#refuseWaiting(queue, reason)
-    for (const message of [...this.#underWay]) message.fail(reason)
+    for (const message of [...this.#underWay.keys()]) message.fail(reason)
   }
 
   /** Go on with what an earlier process did not finish; what is malformed is left out. Returns how many messages. */
@@ -243,7 +269,7 @@ export class Outbox {
       },
     })
     if (entry) entry.message = message
-    this.#underWay.add(message)
+    this.#underWay.set(message, entry?.bornMs ?? this.#options.clock.monotonic())
     this.#unsent.set(message, queue)
     unsent.add(chunks.message.length)
     room.underWay.add(chunks.message.length)
@@ -325,6 +351,11 @@ export class Outbox {
     queue.givenUp = 0
     this.#tidy(queue)
   }
+}
+
+function expired(): MixError {
+  const message = 'The message could not be sent, or was not acknowledged, for three days.'
+  return new MixError('MIX_EXPIRED', message, { kind: 'network', retry: true })
 }
 
 function queueFull(): MixError {
