@@ -2,7 +2,9 @@
 import { MixError } from '@mixwright/runtime'
 import { Command, CommanderError } from 'commander'
 import { clientCommand } from './client/client.js'
+import { directoryCommand } from './directory/directory.js'
 import { execCommand } from './exec.js'
+import { nodeCommand } from './node/node.js'
 import { upCommand } from './up.js'
 import { VERSION } from './version.js'
 
@@ -27,6 +29,8 @@ export async function main(args: readonly string[]): Promise<number> {
   program.addCommand(upCommand(finish).exitOverride())
   program.addCommand(execCommand(finish).exitOverride())
   program.addCommand(clientCommand(finish).exitOverride())
+  program.addCommand(nodeCommand(finish).exitOverride())
+  program.addCommand(directoryCommand(finish).exitOverride())
   try {
     await program.parseAsync(args, { from: 'user' })
     return exitCode

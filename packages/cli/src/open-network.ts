@@ -16,6 +16,9 @@ export async function openNetwork(options: UpOptions, fallbackPort = DEFAULT_POR
     crypto: options.crypto,
     clients: options.clients,
     clientProfile: options.clientProfile,
+    epochMs: options.epoch,
+    validityEpochs: options.validity,
+    joining: options.node,
     logger,
   })
 }

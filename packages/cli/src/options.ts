@@ -10,7 +10,7 @@ import { z } from 'zod'
 /** First port when none is given: 1789, the mix port, with a zero. */
 export const DEFAULT_PORT = 17890
 
-const count = z.coerce.number().int()
+export const count = z.coerce.number().int()
 /** A switch; in the environment a text. */
 export const flag = z.union([
   z.boolean(),
@@ -26,6 +26,19 @@ export const list = z.union([
       .filter((part) => part !== ''),
   ),
 ])
+export const httpUrl = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:/i.test(text), 'takes http or https URLs')
+/** A length of time with its unit, as milliseconds: `500ms`, `60s`, `10m`, `1h`, `2d`. */
+export const duration = z
+  .string()
+  .regex(/^\d{1,9}(ms|s|m|h|d)$/, 'a time such as 500ms, 60s, 10m, 1h or 2d is expected')
+  .transform((text) => {
+    const unit = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[text.replace(/\d+/, '')]!
+    return Number.parseInt(text, 10) * unit
+  })
+/** A key of 32 bytes, as far as it can be seen without loading the decoder. */
+export const base58Key = z.string().regex(/^[1-9A-HJ-NP-Za-km-z]{32,44}$/, 'takes base58 keys of 32 bytes')
 export const port = count.min(0).max(65_535)
 export const logLevel = z.enum(['silent', 'error', 'warn', 'info', 'debug'])
 export const profile = z.enum(['default', 'fast', 'no-cover', 'local'])
@@ -39,6 +52,9 @@ const networkOptions = z.strictObject({
   out: z.string().min(1).optional(),
   clients: list.optional(),
   clientProfile: profile.optional(),
+  epoch: duration.optional(),
+  validity: count.min(3).max(100_000).optional(),
+  node: list.optional(),
   crypto: z.enum(['sodium-native', 'libsodium-wasm', 'noble']).optional(),
   log: logLevel.default('warn'),
   json: flag.default(false),
@@ -65,6 +81,13 @@ export function withNetworkFlags(command: Command): Command {
     .option(
       '--client-profile <name>',
       'how they send: default (as on the real network), fast, no-cover or local (default: local)',
+    )
+    .option('--epoch <time>', 'length of an epoch, at least 15s (default: 1h)')
+    .option('--validity <epochs>', 'epochs that a Sphinx key lasts before the nodes rotate it (default: 24)')
+    .option(
+      '--node <url>',
+      'a node that runs elsewhere joins, an official nym-node too: the address of its HTTP API; repeat for more',
+      (url: string, urls: string[] = []) => [...urls, url],
     )
     .option('--out <file>', 'write the network as JSON here, once it is ready')
     .option('--crypto <name>', 'sodium-native, libsodium-wasm or noble (default: the fastest that loads)')
@@ -110,7 +133,7 @@ export function fromEnvironment(
 }
 
 /** `clientProfile` → `client-profile`. */
-function kebab(name: string): string {
+export function kebab(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
 }
 

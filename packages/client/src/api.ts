@@ -14,6 +14,13 @@ export type MessageData = string | Uint8Array | ReadableStream<Uint8Array> | Asy
 export interface ConnectOptions {
   /** Base URL of a nym-api, such as `http://127.0.0.1:17890/api`; several: the next is asked when one fails. */
   readonly directory: string | readonly string[] | TopologySource
+  /**
+   * Base58 Ed25519 keys of all directory authorities of the network: only what enough of them have signed is believed then,
+   * and `directory` names where to ask. Without, whoever answers there chooses your hops. @default none
+   */
+  readonly authorities?: readonly string[]
+  /** How many authorities must have signed. @default more than two thirds */
+  readonly authorityThreshold?: number
   /** Where keys and unfinished business are kept. @default memory: a new address each time */
   readonly store?: ClientStore
   /**

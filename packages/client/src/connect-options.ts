@@ -16,10 +16,12 @@ const MOST_KEPT_SURBS = 100
 
 /** Error: `MIX_OPTIONS`. What a directory reader, a gateway choice and a store check themselves is theirs. */
 export function checkOptions(options: ConnectOptions): void {
-  const { directory, gateway, refreshMs, replaceGatewayAfterMs, keptReplySurbs } = options
+  const { directory, authorities, gateway, refreshMs, replaceGatewayAfterMs, keptReplySurbs } = options
   const isUrls = typeof directory === 'string' || Array.isArray(directory)
   if (!isUrls && typeof (directory as TopologySource | undefined)?.read !== 'function')
     throw wrong('directory', 'is a URL, several, or an object that reads the network', directory)
+  if (authorities !== undefined && !(Array.isArray(authorities) && isUrls))
+    throw wrong('authorities', 'is a list of keys, for a directory that is given by URLs', authorities)
   if (gateway !== undefined && typeof gateway !== 'string')
     throw wrong('gateway', 'is "random", "latency" or the identity of a gateway', gateway)
   checkNumber('refreshMs', refreshMs, SHORTEST_REFRESH_MS, LONGEST_TIMER_MS)

@@ -16,6 +16,7 @@ import { type CryptoProvider, decodeNodeAddress } from '@mixwright/sphinx'
 import type { Client, ConnectOptions } from './api.js'
 import { type ClientKeys, loadOrCreateClientKeys } from './client-keys.js'
 import { checkOptions, resolveProfile } from './connect-options.js'
+import { ConsensusReader } from './directory/consensus-reader.js'
 import { DirectoryReader } from './directory/directory-reader.js'
 import type { GatewayNode, Topology, TopologySource } from './directory/topology.js'
 import { TopologyKeeper } from './directory/topology-keeper.js'
@@ -154,12 +155,7 @@ class Opening {
     const { directory, signal } = this.#options
     const source = isSource(directory)
       ? directory
-      : new DirectoryReader({
-          baseUrls: typeof directory === 'string' ? [directory] : directory,
-          clock: this.#clock,
-          crypto,
-          preferTls: this.#platform.preferTls,
-        })
+      : this.#reader(typeof directory === 'string' ? [directory] : directory, crypto)
     const keeper = await TopologyKeeper.open(
       {
         source,
@@ -178,6 +174,13 @@ class Opening {
     // Something that was done beside it has failed.
     if (this.#abandoned) keeper.close()
     return keeper
+  }
+
+  #reader(baseUrls: readonly string[], crypto: CryptoProvider): TopologySource {
+    const { authorities, authorityThreshold: threshold } = this.#options
+    const options = { baseUrls, clock: this.#clock, crypto, preferTls: this.#platform.preferTls }
+    if (authorities === undefined) return new DirectoryReader(options)
+    return new ConsensusReader({ ...options, authorities, threshold, logger: this.#logger })
   }
 
   async #door(

@@ -2,7 +2,7 @@
  * A directory without a network: serves the official vectors to whoever asks through its `fetch`, and anything else that a
  * test puts in their place. Behaves like the platform's `fetch` where readers rely on it.
  */
-import type { Fetch } from '../src/directory/bounded-json.js'
+import type { Fetch } from '@mixwright/wire'
 import { loadVectors } from './vectors.js'
 
 interface Served {

@@ -6,7 +6,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { createNodeKeys, Node, type NodeKeys } from '@mixwright/node'
+import { createNodeKeys, LOCAL_GATEWAY_LIMITS, Node, type NodeKeys, StaticSource } from '@mixwright/node'
 import {
   concatBytes,
   MemoryMetrics,
@@ -24,7 +24,7 @@ import {
   type NodeAddress,
   PACKET_SIZES,
 } from '@mixwright/sphinx'
-import { encodeBase58, encodeSurbAck, type MixPacket, rotationOfId } from '@mixwright/wire'
+import { decodeBase58, encodeBase58, encodeSurbAck, type MixPacket, rotationOfId } from '@mixwright/wire'
 import { GatewayKeeper } from '../src/gateway/gateway-keeper.js'
 import type { GatewayLink } from '../src/gateway/gateway-link.js'
 import { openNodeWebSocket } from '../src/gateway/node-websocket.js'
@@ -45,7 +45,8 @@ after(() => rmSync(scratch, { recursive: true, force: true }))
 
 /** A gateway of its own identity, which can be stopped and started, and lose its database. */
 class GatewayHost implements AsyncDisposable {
-  readonly keys: NodeKeys = createNodeKeys(crypto, random, ROTATION)
+  readonly keys: NodeKeys = createNodeKeys(crypto, random)
+  readonly stateDirectory = mkdtempSync(join(scratch, 'node-'))
   databaseFile = join(scratch, `${databases++}.sqlite`)
   node!: Node
 
@@ -65,11 +66,11 @@ class GatewayHost implements AsyncDisposable {
       metrics: new MemoryMetrics(),
       crypto,
       keys: this.keys,
-      announcedIp: LOOPBACK,
+      stateDirectory: this.stateDirectory,
+      network: new StaticSource([{ ipAddresses: [LOOPBACK], mixPort: 1 }], ROTATION),
+      announcedIps: [LOOPBACK],
       mixListen: listen,
-      httpListen: listen,
-      clientListen: listen,
-      databaseFile: this.databaseFile,
+      gateway: { listen, databaseFile: this.databaseFile, limits: LOCAL_GATEWAY_LIMITS },
     })
   }
 
@@ -79,6 +80,10 @@ class GatewayHost implements AsyncDisposable {
     await this.start()
   }
 
+  get sphinxKey(): Uint8Array {
+    return decodeBase58(this.node.description.hostInformation.data.keys.x25519_sphinx, 32)!
+  }
+
   get url(): string {
     return `ws://${LOOPBACK}:${this.node.clientPort}`
   }
@@ -86,7 +91,7 @@ class GatewayHost implements AsyncDisposable {
   /** A packet through this gateway alone: message `number` for one client, and its ack for another. */
   packet(number: number, to: TestClient, ackTo: TestClient): MixPacket {
     const nextHop: NodeAddress = { family: 4, host: LOOPBACK, port: this.node.mixPort }
-    const route = [{ address: encodeNodeAddress(nextHop, 32), publicKey: this.keys.sphinx.publicKey }]
+    const route = [{ address: encodeNodeAddress(nextHop, 32), publicKey: this.sphinxKey }]
     const common = { route, delaysNanos: [0n] }
     const message = new Uint8Array(1643)
     new DataView(message.buffer).setUint32(0, number)
@@ -423,7 +428,7 @@ describe('addresses', () => {
 
   it('of another gateway are found out', async () => {
     await using host = await GatewayHost.start()
-    const other = createNodeKeys(crypto, random, ROTATION).identityKey
+    const other = createNodeKeys(crypto, random).identityKey
     const client = new TestClient(other, () => [host.url])
     assert.equal(await codeOf(client.connect()), 'MIX_GATEWAY_IDENTITY')
     assert.deepEqual([client.registrations, client.closings], [[], []])

@@ -1,17 +1,43 @@
 /**
  * The directory of a network: reads its nodes, publishes who they are, and advances the epochs (03-directory). Nodes join
- * by being read and verified; everything published is one immutable snapshot, swapped as a whole.
+ * by being read and verified; everything published is one immutable snapshot, swapped as a whole. This file holds the parts
+ * together and says when what is done.
  */
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
-import { type Clock, type Logger, type MemoryMetrics, MixError, type Random, type Timer } from '@mixwright/runtime'
+import {
+  type Clock,
+  type LogFields,
+  type Logger,
+  type MemoryMetrics,
+  MixError,
+  type Random,
+  sleep,
+  type Timer,
+} from '@mixwright/runtime'
 import { type ListenAddress, listenOn } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
-import { checkSchedule, type EpochSchedule, epochAt } from './epoch.js'
-import { dealLayers } from './layers.js'
-import { type NodeEntry, type NodeReading, readNode } from './node-reader.js'
+import { FULL_SCORE, type VotedNode } from '@mixwright/wire'
+import type { Hono } from 'hono'
+import { type DirectoryIdentity, loadOrCreateIdentity, newIdentity, type WishedSchedule } from './directory-identity.js'
+import { type Alarm, DirectoryMetrics } from './directory-metrics.js'
+import { DirectoryState, type StoredState } from './directory-state.js'
+import { type EpochSchedule, epochAt, keyRotationInfo } from './epoch.js'
+import { EpochClock } from './epoch-clock.js'
+import { descriptorOf } from './node-descriptor.js'
+import { NodeIds } from './node-ids.js'
+import { type NodeEntry, readNode } from './node-reader.js'
+import { type NodeRecord, NodeRegistry, type Refusal } from './node-registry.js'
+import { nodeRoutes } from './node-routes.js'
+import { probeRoutes } from './probe-routes.js'
+import { ProbeScores } from './probe-scores.js'
+import { Prober, type ProbingOptions } from './prober.js'
+import { type EarlierDocument, nextPublication } from './publication.js'
+import { RefreshRequests } from './refresh-request.js'
+import { type RegistrationPolicy, Registrations } from './registration.js'
+import { RequestBodies } from './request-body.js'
 import { directoryRoutes } from './routes.js'
-import { type ListedNode, Snapshot } from './snapshot.js'
+import type { ListedNode, Snapshot } from './snapshot.js'
 
 export interface DirectoryOptions {
   readonly clock: Clock
@@ -20,86 +46,189 @@ export interface DirectoryOptions {
   readonly metrics: MemoryMetrics
   readonly crypto: CryptoProvider
   readonly listen: ListenAddress
+  /** Those known beforehand; the first lists wait for them. Others `join`, or register. */
   readonly nodes: readonly NodeEntry[]
-  readonly epoch: EpochSchedule
+  /** Without a genesis: that of the state directory, or now. */
+  readonly epoch: WishedSchedule
+  /** Where key, schedule, numbers of nodes and registrations outlive the process. @default nowhere */
+  readonly stateDirectory?: string
+  /** Who may register by itself. @default nobody */
+  readonly registration?: RegistrationPolicy
+  /** Nodes known at one time. @default 10000 */
+  readonly maximumNodes?: number
   /** Whether nodes may announce loopback addresses; for networks on one machine. @default false */
   readonly allowLocalAddresses?: boolean
-  /** Between two readings of a node, milliseconds. @default 30000 */
+  /**
+   * Between two readings of a node, milliseconds; at most half an epoch, and longer in networks of over 500 nodes.
+   * @default 30000
+   */
   readonly readIntervalMs?: number
-  /** Between two attempts at the start, while a node does not answer yet, milliseconds. @default 50 */
+  /** First pause between two attempts while a new node does not answer yet, milliseconds. @default 50 */
   readonly startRetryMs?: number
-  /** How long an unreachable node is waited for at the start, milliseconds. @default 10000 */
+  /** How long an unreachable one of `nodes` is waited for at the start, milliseconds. @default 10000 */
   readonly startPatienceMs?: number
+  /** Send packets over the network and publish what comes of them as performance. @default nobody is probed, all have 1 */
+  readonly probing?: ProbingOptions
+  /** Publish only what is handed to `present`: one authority of several. @default false */
+  readonly presentsOnly?: boolean
+  /** Further routes, under the same prefixes. @default none */
+  readonly routes?: readonly Hono[]
 }
 
-/** A node that was not believed, and why. */
-export interface Refusal {
-  readonly nodeId: number
-  readonly host: string
-  readonly httpPort: number
-  readonly reason: string
-}
+/** Failed readings in a row after which a node has performance 0. */
+const READINGS_MISSED = 2
+/** A reading of all nodes takes its share of the time, however many there are: milliseconds for each. */
+const READ_PACE_MS = 60
+/** So is publishing, in networks of more than so many nodes. */
+const PACED_NODES = 200
+const PUBLISH_PACE_MS = 1
+/** How long a question waits for the first lists, milliseconds: nodes end when they get none, and give up after 5 seconds. */
+const HOLD_MS = 4_000
+const MOST_HELD = 1_000
+const MOST_CONNECTIONS = 4_096
+/** For the head of a request, and for all of it, milliseconds. */
+const HEAD_MS = 10_000
+const REQUEST_MS = 30_000
 
-/** Failed readings in a row after which a node leaves the lists at the next snapshot. */
-const READINGS_MISSED = 3
-/** Performance of a node that nobody has probed. */
-const UNPROBED_PERFORMANCE = 1
-
-interface NodeRecord {
-  readonly entry: NodeEntry
-  reading: NodeReading | undefined
-  missed: number
-  refusal: Refusal | undefined
-  /** Settled once: read for the first time, or refused for good. */
-  settled: boolean
+/** What the directory is made of. */
+interface Parts {
+  readonly identity: DirectoryIdentity
+  readonly state: DirectoryState | undefined
+  readonly ids: NodeIds
+  readonly registry: NodeRegistry
+  readonly scores: ProbeScores
 }
 
 export class Directory {
   /** Base URL for clients. */
   readonly url: string
   readonly metrics: MemoryMetrics
+  /** Ed25519 public key, base58; with a state directory the same at every start. */
+  readonly identityKey: string
+  /** As it is in force, genesis included. */
+  readonly schedule: EpochSchedule
   readonly #options: DirectoryOptions
+  readonly #parts: Parts
   readonly #server: Server
-  readonly #records: readonly NodeRecord[]
+  readonly #epochs: EpochClock
+  readonly #alarms: DirectoryMetrics
+  readonly #prober: Prober | undefined
   readonly #startedAt: number
-  #snapshot: Snapshot | undefined
-  #epochTimer: Timer | undefined
-  #readTimer: Timer | undefined
-  #closed = false
   readonly #firstReadings: Promise<void>
+  readonly #closing = new AbortController()
+  #snapshot: Snapshot | undefined
+  /** Whether the network as it was last read can be routed. */
+  #routable = false
+  #earlier: EarlierDocument | undefined
+  /** The first readings are done. */
+  #open = false
+  #soon: Promise<void> | undefined
+  #publishedAt = Number.NEGATIVE_INFINITY
+  #readTimer: Timer | undefined
+  #readAllAt = 0
+  #held = 0
+  readonly #holding = new AbortController()
 
-  private constructor(options: DirectoryOptions, server: Server, port: number, records: readonly NodeRecord[]) {
+  private constructor(options: DirectoryOptions, parts: Parts, server: Server, port: number) {
+    const { clock, random, crypto, metrics, logger, nodes, listen, probing, startPatienceMs = 10_000 } = options
+    const { identity, registry, state, scores } = parts
     this.#options = options
+    this.#parts = parts
     this.#server = server
-    this.#records = records
-    this.metrics = options.metrics
-    this.#startedAt = options.clock.monotonic()
-    const { host } = options.listen
-    this.url = `http://${host.includes(':') ? `[${host}]` : host}:${port}/api`
-    this.#firstReadings = Promise.all(records.map((record) => this.#readFirst(record))).then(() => {
-      if (this.#closed) return
+    this.metrics = metrics
+    this.identityKey = identity.key
+    this.schedule = identity.schedule
+    this.#startedAt = clock.monotonic()
+    this.#earlier = state?.content?.document ?? undefined
+    this.url = `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${port}/api`
+    this.#epochs = new EpochClock({
+      clock,
+      schedule: identity.schedule,
+      onEpoch: (epoch, setBack) => {
+        if (setBack) this.#raise('clock-set-back', { epoch: epoch.id })
+        this.#publish()
+      },
+      onCollect: () => void this.refresh(),
+    })
+    this.#alarms = new DirectoryMetrics(metrics, {
+      clock,
+      registry,
+      epoch: () => this.#epochs.epoch,
+      snapshot: () => this.#snapshot,
+      routable: () => this.#routable,
+    })
+    if (state?.setAside !== undefined) this.#raise('state-damaged', { setAside: state.setAside })
+    if (probing)
+      this.#prober = new Prober({
+        ...probing,
+        clock,
+        random,
+        logger,
+        metrics,
+        crypto,
+        scores,
+        snapshot: () => this.#snapshot,
+        onRound: () => void this.published(),
+      })
+    const registered = [...registry.records]
+    const given = nodes.map((entry) => registry.add(entry))
+    this.#firstReadings = Promise.all([
+      ...given.map((record) => registry.readFirst(record, startPatienceMs)),
+      ...registered.map((record) => registry.readFirst(record, 0)),
+    ]).then(() => {
+      if (this.#closing.signal.aborted) return
+      logger.info({ nodes: registry.records.size, key: this.identityKey }, 'the directory is open')
+      this.#open = true
+      this.#readAllAt = clock.monotonic()
       this.#publish()
-      this.#scheduleEpoch()
+      this.#epochs.start()
       this.#scheduleReadings()
+      this.#prober?.start()
     })
   }
 
-  /** Listen, and begin to read the nodes. Errors: `MIX_OPTIONS`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
+  /**
+   * Listen, and begin to read the nodes. Errors: `MIX_OPTIONS`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`; of the state directory
+   * `MIX_KEY_FILE`, `MIX_DIRECTORY_STATE`, `MIX_FILE_WRITE`; `MIX_DIRECTORY_FULL`.
+   */
   static async start(options: DirectoryOptions): Promise<Directory> {
-    checkSchedule(options.epoch)
+    const { clock, crypto, metrics, logger, registration, probing, allowLocalAddresses = false } = options
+    const parts = partsOf(options)
+    const { identity, registry, scores } = parts
     let directory: Directory | undefined
+    const published = () => directory?.published() ?? Promise.resolve()
+    const snapshot = () => directory?.snapshot
+    const nodes = nodeRoutes({
+      metrics,
+      bodies: new RequestBodies(clock),
+      refreshRequests: new RefreshRequests({ clock, crypto, registry, published }),
+      registrations:
+        registration && new Registrations({ clock, crypto, registry, policy: registration, allowLocalAddresses }),
+      snapshot,
+      published,
+    })
     const routes = directoryRoutes({
-      metrics: options.metrics,
-      snapshot: () => directory?.snapshot,
+      metrics,
+      snapshot,
       url: () => directory?.url ?? '',
       uptimeSeconds: () => directory?.uptimeSeconds ?? 0,
+      rotationInfo: () => keyRotationInfo(identity.schedule, epochAt(identity.schedule, clock.now())),
+      whenSnapshot: async () => directory?.whenSnapshot(),
+      more: [nodes, ...(probing ? [probeRoutes(scores, clock)] : []), ...(options.routes ?? [])],
     })
-    const server = createAdaptorServer({ fetch: routes.fetch }) as Server
+    const server = createAdaptorServer({
+      fetch: routes.fetch,
+      serverOptions: { headersTimeout: HEAD_MS, requestTimeout: REQUEST_MS, connectionsCheckingInterval: HEAD_MS },
+    }) as Server
+    server.maxConnections = MOST_CONNECTIONS
     const port = await listenOn(server, options.listen)
-    const records = options.nodes.map((entry): NodeRecord => {
-      return { entry, reading: undefined, missed: 0, refusal: undefined, settled: false }
-    })
-    directory = new Directory(options, server, port, records)
+    logger.debug({ port }, 'the directory listens')
+    try {
+      directory = new Directory(options, parts, server, port)
+    } catch (error) {
+      server.close()
+      throw error
+    }
     return directory
   }
 
@@ -112,9 +241,52 @@ export class Directory {
     return Math.floor((this.#options.clock.monotonic() - this.#startedAt) / 1000)
   }
 
-  /** Nodes that are not listed, each with its reason. */
+  /** Nodes that are not listed, each with its reason; without those that are still asked for the first time. */
   get refusals(): readonly Refusal[] {
-    return this.#records.flatMap(({ refusal }) => refusal ?? [])
+    return this.#parts.registry.refusals
+  }
+
+  /** What this directory knows of nodes now, with their scores, as authorities vote on it. */
+  get view(): readonly VotedNode[] {
+    return [...this.#parts.registry.records].flatMap((record) =>
+      record.reading === undefined
+        ? []
+        : [{ score: Math.round(this.#performance(record) * FULL_SCORE), descriptor: descriptorOf(record.reading) }],
+    )
+  }
+
+  /**
+   * Add a node. Resolves when it was first read or refused for what it said, and the lists tell; one that does not answer is asked
+   * again for `patienceMs`, by default until it does or the directory closes. Error: `MIX_DIRECTORY_FULL`.
+   */
+  async join(entry: NodeEntry, { patienceMs }: { readonly patienceMs?: number } = {}): Promise<void> {
+    const { registry } = this.#parts
+    await registry.readFirst(registry.add(entry), patienceMs)
+    await this.#firstReadings
+    await this.published()
+  }
+
+  /** Resolves when what was read until now is published. */
+  published(): Promise<void> {
+    const { clock } = this.#options
+    this.#soon ??= new Promise<void>((resolve) => {
+      const publish = () => {
+        this.#soon = undefined
+        this.#publish()
+        resolve()
+      }
+      const nodes = this.#snapshot?.nodes.length ?? 0
+      const due = this.#publishedAt + (nodes > PACED_NODES ? nodes * PUBLISH_PACE_MS : 0)
+      const wait = due - clock.monotonic()
+      if (wait > 0) void sleep(clock, wait, this.#closing.signal).then(publish, publish)
+      else setImmediate(publish)
+    })
+    return this.#soon
+  }
+
+  /** Resolves when `nodes` were read for the first time, or patience with them has ended. */
+  whenRead(): Promise<void> {
+    return this.#firstReadings
   }
 
   /**
@@ -130,104 +302,156 @@ export class Directory {
     throw new MixError('MIX_NOT_ROUTABLE', message, { kind: 'network', data: { refusals } })
   }
 
+  /** Resolves when there are lists, or after some seconds without. */
+  async whenSnapshot(): Promise<void> {
+    if (this.#snapshot !== undefined || this.#held >= MOST_HELD) return
+    this.#held++
+    await sleep(this.#options.clock, HOLD_MS, this.#holding.signal).catch(() => {})
+    this.#held--
+  }
+
   /** Read all nodes now and publish what changed. */
   async refresh(): Promise<void> {
-    await Promise.all(this.#records.map((record) => this.#readAgain(record)))
-    if (!this.#closed) this.#publish()
+    this.#readAllAt = this.#options.clock.monotonic()
+    await this.#parts.registry.readAll()
+    this.#publish()
+  }
+
+  /** Probe all nodes now, where probing is on, and publish what comes of it. */
+  async probe(): Promise<void> {
+    await this.#prober?.probe()
+    await this.published()
+  }
+
+  /** Publish this from now on; for one of several authorities, whose documents are made together. */
+  present(snapshot: Snapshot): void {
+    this.#snapshot = snapshot
+    this.#routable = snapshot.routable
+    this.#holding.abort()
   }
 
   async close(): Promise<void> {
-    this.#closed = true
-    this.#epochTimer?.cancel()
+    this.#closing.abort()
+    this.#holding.abort()
+    this.#epochs.close()
     this.#readTimer?.cancel()
+    this.#parts.registry.close()
+    await this.#prober?.close()
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeAllConnections()
     await closed
+    this.#save()
   }
 
-  /** Until it answers, or is refused for what it said, or patience ends. */
-  async #readFirst(record: NodeRecord): Promise<void> {
-    const { clock, startRetryMs = 50, startPatienceMs = 10_000 } = this.#options
-    const deadline = clock.monotonic() + startPatienceMs
-    while (!this.#closed) {
-      const retry = await this.#read(record)
-      if (!retry || clock.monotonic() >= deadline) return
-      await new Promise<void>((resolve) => clock.setTimer(startRetryMs, resolve))
-    }
-  }
-
-  /** Returns whether another attempt may help. */
-  async #read(record: NodeRecord): Promise<boolean> {
-    const { clock, crypto, logger, allowLocalAddresses = false } = this.#options
-    const { nodeId, host, httpPort } = record.entry
-    try {
-      record.reading = await readNode(record.entry, { clock, crypto, allowLocalAddresses })
-      record.refusal = undefined
-      record.missed = 0
-      return false
-    } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      const reason = String(error.data.reason)
-      record.missed++
-      // A node that lies is out at once; one that is away may come back with its listing unharmed.
-      if (!error.retry || record.missed >= READINGS_MISSED || record.reading === undefined) {
-        record.reading = undefined
-        record.refusal = { nodeId, host, httpPort, reason }
-      }
-      logger.debug({ host, httpPort, reason }, 'node refused')
-      return error.retry
-    }
-  }
-
-  async #readAgain(record: NodeRecord): Promise<void> {
-    const before = record.refusal
-    await this.#read(record)
-    const { refusal } = record
-    if (refusal !== undefined && before === undefined)
-      this.#options.logger.warn({ ...refusal }, 'node left the directory')
+  #performance({ missed, identityKey }: NodeRecord): number {
+    if (missed >= READINGS_MISSED || identityKey === undefined) return 0
+    return Math.round(this.#parts.scores.scoreOf(identityKey) * 100) / 100
   }
 
   #publish(): void {
-    const { clock, epoch: schedule, random, logger } = this.#options
-    const epoch = epochAt(schedule, clock.now())
-    const listed = this.#records.flatMap(({ entry, reading }): ListedNode[] =>
-      reading === undefined ? [] : [{ nodeId: entry.nodeId, reading, performance: UNPROBED_PERFORMANCE }],
+    if (!this.#open || this.#closing.signal.aborted) return
+    const { clock, presentsOnly = false } = this.#options
+    this.#publishedAt = clock.monotonic()
+    if (presentsOnly) return this.#save()
+    const listed = [...this.#parts.registry.records].flatMap((record): ListedNode[] => {
+      const { nodeId, reading, earlierKeys } = record
+      if (reading === undefined || nodeId === undefined) return []
+      return [{ nodeId, reading, performance: this.#performance(record), earlierKeys }]
+    })
+    const { snapshot, routable } = nextPublication({
+      schedule: this.schedule,
+      epoch: this.#epochs.epoch,
+      listed: listed.sort((a, b) => a.nodeId - b.nodeId),
+      earlier: this.#earlier,
+      last: this.#snapshot,
+      nowMs: clock.now(),
+    })
+    if (!routable && this.#routable) this.#raise('not-routable', { refusals: this.refusals.length })
+    this.#routable = routable
+    this.#earlier = { epochId: snapshot.epoch.id, hash: snapshot.hash, layers: snapshot.layers }
+    // Numbers are on the disk before anybody sees them.
+    this.#save()
+    this.#snapshot = snapshot
+    this.#holding.abort()
+  }
+
+  #save(): void {
+    const { state, ids, registry, scores } = this.#parts
+    if (state === undefined || !this.#open) return
+    const registrations = [...registry.records].flatMap(({ registered, identityKey, entry: { host, httpPort } }) =>
+      registered && identityKey !== undefined ? [{ identityKey, host, httpPort }] : [],
     )
-    const mixnodes = listed.filter(({ reading }) => reading.roles.mixnode_enabled).map(({ nodeId }) => nodeId)
-    const layers = dealLayers(mixnodes, this.#snapshot?.layers ?? [], random)
-    const next = new Snapshot(schedule, epoch, listed, layers, clock.now())
-    // What cannot be routed helps nobody: the last good lists stay, with the present epoch.
-    if (!next.routable && this.#snapshot?.routable) {
-      logger.error({ refusals: this.refusals.length }, 'the network is not routable; keeping the last good lists')
-      this.#snapshot = this.#snapshot.inEpoch(epoch)
-      return
+    const document = this.#earlier && { ...this.#earlier, layers: this.#earlier.layers.map((layer) => [...layer]) }
+    const content: StoredState = {
+      version: 1,
+      nextNodeId: ids.next,
+      ids: ids.entries(),
+      registrations,
+      document: document ?? null,
+      probes: scores.entries(),
     }
-    this.#snapshot = next
+    try {
+      state.save(content)
+    } catch (error) {
+      this.#raise('state-not-saved', { reason: String(error) })
+    }
   }
 
-  #scheduleEpoch(): void {
-    const { clock, epoch: schedule } = this.#options
-    const { endMs } = epochAt(schedule, clock.now())
-    this.#epochTimer = clock.setTimer(
-      endMs - clock.now(),
-      () => {
-        this.#publish()
-        this.#scheduleEpoch()
-      },
-      { background: true },
-    )
+  #raise(alarm: Alarm, facts: LogFields): void {
+    this.#alarms.alarm(alarm)
+    this.#options.logger.error({ alarm, ...facts }, ALARM_TEXTS[alarm])
   }
 
+  /** All nodes at their interval; in between those that are away or have no key of the rotation. */
   #scheduleReadings(): void {
     const { clock, readIntervalMs = 30_000 } = this.#options
+    const { registry } = this.#parts
+    const base = Math.min(readIntervalMs, this.schedule.durationMs / 2)
+    const interval = Math.min(base, this.schedule.durationMs / 4)
     this.#readTimer = clock.setTimer(
-      readIntervalMs,
-      () => {
-        void this.refresh().then(() => {
-          if (!this.#closed) this.#scheduleReadings()
-        })
+      interval,
+      async () => {
+        const allDue = this.#readAllAt + Math.max(base, registry.records.size * READ_PACE_MS)
+        if (clock.monotonic() >= allDue) await this.refresh()
+        else {
+          const late = registry.lateNodes(this.#epochs.epoch.rotationId)
+          await registry.readAll(late)
+          if (late.length > 0) this.#publish()
+        }
+        if (!this.#closing.signal.aborted) this.#scheduleReadings()
       },
       { background: true },
     )
   }
+}
+
+const ALARM_TEXTS: Readonly<Record<Alarm, string>> = {
+  'not-routable': 'the network is not routable; keeping the last good lists',
+  'clock-set-back': 'the clock was set back by more than an epoch; epochs follow it',
+  'state-damaged': 'the state file is damaged; it was set aside, and the directory begins without',
+  'state-not-saved': 'the state cannot be saved',
+}
+
+/** Errors: those of the state directory. */
+function partsOf(options: DirectoryOptions): Parts {
+  const { clock, crypto, random, logger, epoch, stateDirectory, maximumNodes = 10_000 } = options
+  const { allowLocalAddresses = false, startRetryMs = 50 } = options
+  const ownRandom = random.fork('directory identity')
+  const identity =
+    stateDirectory === undefined
+      ? newIdentity(crypto, ownRandom, clock.now(), epoch)
+      : loadOrCreateIdentity(stateDirectory, crypto, ownRandom, clock.now(), epoch)
+  const state = stateDirectory === undefined ? undefined : new DirectoryState(stateDirectory)
+  const { nextNodeId, ids: known, registrations = [], probes } = state?.content ?? {}
+  const ids = new NodeIds(nextNodeId, known)
+  const registry = new NodeRegistry({
+    clock,
+    logger,
+    ids,
+    maximumNodes,
+    retryMs: startRetryMs,
+    read: (entry) => readNode(entry, { clock, crypto, allowLocalAddresses }),
+  })
+  for (const entry of registrations) if (!registry.isFull) registry.add(entry, true)
+  return { identity, state, ids, registry, scores: new ProbeScores(probes) }
 }

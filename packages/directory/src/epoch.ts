@@ -45,7 +45,11 @@ export function checkSchedule({ genesisMs, durationMs, validityEpochs }: EpochSc
 
 /** The epoch at `nowMs`; before the genesis it is the first. */
 export function epochAt(schedule: EpochSchedule, nowMs: number): Epoch {
-  const id = Math.max(0, Math.floor((nowMs - schedule.genesisMs) / schedule.durationMs))
+  return epochOf(schedule, Math.max(0, Math.floor((nowMs - schedule.genesisMs) / schedule.durationMs)))
+}
+
+/** The epoch of this absolute id. */
+export function epochOf(schedule: EpochSchedule, id: number): Epoch {
   const startMs = schedule.genesisMs + id * schedule.durationMs
   return { id, startMs, endMs: startMs + schedule.durationMs, rotationId: rotationIdAt(rotationState(schedule), id) }
 }

@@ -1,3 +1,22 @@
-export { Directory, type DirectoryOptions, type Refusal } from './directory.js'
-export type { EpochSchedule } from './epoch.js'
-export type { NodeEntry } from './node-reader.js'
+export { Authority, type AuthorityOptions, type EquivocationProof } from './consensus/authority.js'
+export { AuthorityDirectory, type AuthorityDirectoryOptions } from './consensus/authority-directory.js'
+export type { AuthorityAddress } from './consensus/authority-peers.js'
+export { authorityRoutes } from './consensus/authority-routes.js'
+export { documentSnapshot } from './consensus/document-snapshot.js'
+export {
+  type DirectoryVerification,
+  type VerifiedDirectory,
+  type VerifyDirectoryOptions,
+  verifyDirectory,
+} from './consensus/verify-directory.js'
+export { Directory, type DirectoryOptions } from './directory.js'
+export { type DirectoryIdentity, loadOrCreateIdentity, type WishedSchedule } from './directory-identity.js'
+export { type DirectoryInspection, inspectDirectory } from './directory-inspection.js'
+export { type EpochSchedule, epochAt } from './epoch.js'
+export { dealLayers, type Layers } from './layers.js'
+export type { NodeEntry, NodeReading, SignedNodeReading } from './node-reader.js'
+export type { Refusal } from './node-registry.js'
+export type { ProbeEvents, ProbeGateway, ProbeLink, ProbingOptions } from './prober.js'
+export type { RegistrationPolicy } from './registration.js'
+export { directoryRoutes } from './routes.js'
+export { type ListedNode, Snapshot } from './snapshot.js'

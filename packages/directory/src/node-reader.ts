@@ -12,12 +12,14 @@ import {
   buildInformationSchema,
   fromJson,
   type HostInformation,
+  isFairDescriptor,
   parseHostInformation,
   verifyHostInformation,
   type Websockets,
   websocketsSchema,
 } from '@mixwright/wire'
 import { z } from 'zod'
+import { descriptorOf } from './node-descriptor.js'
 
 /** Whole answer of one route, bytes. */
 const MAX_BODY_BYTES = 65_536
@@ -26,8 +28,9 @@ const REQUEST_MS = 5_000
 
 /** A node to be read. */
 export interface NodeEntry {
-  /** Unique and stable; from 1. */
-  readonly nodeId: number
+  /** Unique and stable; from 1. @default the number that the directory gave this identity before, else the next free one */
+  readonly nodeId?: number
+  /** Name or IP address. */
   readonly host: string
   readonly httpPort: number
   /** Base58 Ed25519 key that the node must show. @default any */
@@ -51,6 +54,11 @@ export interface NodeReading {
   readonly auxiliaryDetails: AuxiliaryDetails
 }
 
+/** With the node's signature of its host information, base58. */
+export interface SignedNodeReading extends NodeReading {
+  readonly hostSignature: string
+}
+
 export interface NodeReaderOptions {
   readonly clock: Clock
   readonly crypto: CryptoProvider
@@ -70,7 +78,7 @@ const NO_AUXILIARY_DETAILS: AuxiliaryDetails = {
 export async function readNode(
   entry: NodeEntry,
   { clock, crypto, allowLocalAddresses }: NodeReaderOptions,
-): Promise<NodeReading> {
+): Promise<SignedNodeReading> {
   const get = (path: string) => getJson(clock, entry, `/api/v1${path}`)
   const required = async <T>(path: string, parse: (value: unknown) => T): Promise<T> => {
     const answer = await get(path)
@@ -95,16 +103,20 @@ export async function readNode(
   }
   if (!verifyHostInformation(crypto, signed)) throw refusal(entry, 'the signature of its host information is invalid')
   if (data.ip_address.length === 0) throw refusal(entry, 'it announces no address')
-  const local = data.ip_address.find((ip) => !allowLocalAddresses && isLocal(ip))
+  const local = allowLocalAddresses ? undefined : data.ip_address.find(isLocal)
   if (local !== undefined) throw refusal(entry, `it announces ${local}, which nobody else can reach`)
-  return {
+  const reading = {
     readAtMs: clock.now(),
     hostInformation: data,
+    hostSignature: signed.signature,
     roles,
     buildInformation,
     websockets,
     auxiliaryDetails: readAuxiliary(auxiliary),
   }
+  // So that ten thousand nodes, and the votes on them, have a size.
+  if (!isFairDescriptor(descriptorOf(reading))) throw refusal(entry, 'it says too much about itself')
+  return reading
 }
 
 /** Optional for a node: defaults stand in for what is absent or unreadable. */
@@ -118,7 +130,7 @@ function readAuxiliary({ status, body }: HttpAnswer): AuxiliaryDetails {
 }
 
 /** Unspecified, loopback or multicast: what no other host can send to. */
-function isLocal(ip: string): boolean {
+export function isLocal(ip: string): boolean {
   return ip === '::' || ip === '::1' || ip === '0.0.0.0' || /^(127|22[4-9]|23\d)\./.test(ip) || /^ff/.test(ip)
 }
 
@@ -171,7 +183,8 @@ function getJson(clock: Clock, entry: NodeEntry, path: string): Promise<HttpAnsw
   })
 }
 
-function refusal(entry: NodeEntry, reason: string, retry = false): MixError {
+/** Error of a node that is not believed. */
+export function refusal(entry: NodeEntry, reason: string, retry = false): MixError {
   const { host, httpPort } = entry
   const message = `The node at ${host}:${httpPort} is refused: ${reason}.`
   return new MixError('MIX_NODE_REFUSED', message, { kind: 'peer', retry, data: { host, httpPort, reason } })

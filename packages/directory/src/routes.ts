@@ -3,7 +3,7 @@
  * query alone; every answer, errors too, carries the CORS headers, and preflights are answered.
  */
 import type { Counter, Metrics } from '@mixwright/runtime'
-import { healthSchema } from '@mixwright/wire'
+import { healthSchema, type KeyRotationInfo } from '@mixwright/wire'
 import { type Context, Hono } from 'hono'
 import { networkDetails } from './network-details.js'
 import { Document, type NodeListName, type Snapshot } from './snapshot.js'
@@ -15,11 +15,19 @@ export interface RouteOptions {
   /** Base URL, as shown to clients in the network details. */
   url(): string
   uptimeSeconds(): number
+  /** The schedule, for nodes that ask before there is a snapshot. @default from the snapshot alone */
+  rotationInfo?(): KeyRotationInfo
+  /** Resolves when there is a snapshot, or it has been waited for long enough. @default at once */
+  whenSnapshot?(): Promise<void>
+  /** Further routes, such as those of nodes. @default none */
+  readonly more?: readonly Hono[]
 }
 
 /** How long after its epoch a list may still be kept by a browser, milliseconds (03-directory §1). */
 const EXPIRY_GRACE_MS = 120_000
 const MAX_U32 = 0xffff_ffff
+/** In the words of official servers. */
+const NOT_READY = "relevant cache hasn't been initialised yet"
 
 const CORS = {
   'access-control-allow-origin': '*',
@@ -38,24 +46,26 @@ export function directoryRoutes(options: RouteOptions): Hono {
   })
   app.notFound((context) => context.text('there is nothing here', 404))
   app.onError((_error, context) => context.text('internal error', 500))
-  const api = apiRoutes(options)
-  app.route('/api', api)
-  app.route('/', api)
+  for (const routes of [apiRoutes(options), ...(options.more ?? [])]) {
+    app.route('/api', routes)
+    app.route('/', routes)
+  }
   return app
 }
 
-function apiRoutes({ metrics, snapshot, url, uptimeSeconds }: RouteOptions): Hono {
+function apiRoutes({ metrics, snapshot, url, uptimeSeconds, rotationInfo, whenSnapshot }: RouteOptions): Hono {
   const api = new Hono()
   const requests = (route: string, output: string): Counter =>
     metrics.counter('mixwright_directory_requests_total', 'Requests answered', { route, output })
 
   /** Answer `path` with a document of the snapshot in force. */
   const get = (path: string, document: (snapshot: Snapshot, context: Context) => Document | undefined) =>
-    api.get(path, (context) => {
+    api.get(path, async (context) => {
       const problem = badParameter(context)
       if (problem !== undefined) return context.text(problem, 400)
+      if (snapshot() === undefined) await whenSnapshot?.()
       const current = snapshot()
-      if (current === undefined) return context.text("relevant cache hasn't been initialised yet", 503)
+      if (current === undefined) return context.text(NOT_READY, 503)
       const found = document(current, context)
       if (found === undefined) return context.text('there is nothing here', 404)
       requests(path, context.req.query('output') ?? 'json').increment()
@@ -96,7 +106,14 @@ function apiRoutes({ metrics, snapshot, url, uptimeSeconds }: RouteOptions): Hon
   get('/v1/unstable/nym-nodes/gateways/skimmed', (current) => current.cachedNodes('entry-gateways'))
 
   get('/v1/nym-nodes/rewarded-set', (current) => current.rewardedSetDocument)
-  get('/v1/epoch/key-rotation-info', (current) => current.keyRotationInfo)
+  get('/v2/unstable/nym-nodes/semi-skimmed', (current) => current.semiSkimmed)
+  api.get('/v1/epoch/key-rotation-info', (context) => {
+    const path = '/v1/epoch/key-rotation-info'
+    const current = snapshot()?.keyRotationInfo ?? (rotationInfo && new Document(rotationInfo()))
+    if (current === undefined) return context.text(NOT_READY, 503)
+    requests(path, context.req.query('output') ?? 'json').increment()
+    return badOutput(context) ?? answer(context, current)
+  })
   get('/v1/epoch/current', (current) => current.currentEpoch)
   get('/v1/nym-nodes/described', (current) => current.described(1))
   get('/v2/nym-nodes/described', (current) => current.described(2))
@@ -112,7 +129,8 @@ function apiRoutes({ metrics, snapshot, url, uptimeSeconds }: RouteOptions): Hon
   return api
 }
 
-function answer(context: Context, document: Document): Response {
+/** A document in the format that the query asks for. */
+export function answer(context: Context, document: Document): Response {
   if (context.req.query('output') !== 'bincode')
     return context.body(document.json, 200, { 'content-type': 'application/json' })
   const { bincode } = document
@@ -142,7 +160,8 @@ function listForRole(role: string | undefined): NodeListName | undefined {
   }
 }
 
-function badOutput(context: Context): Response | undefined {
+/** The refusal of a query that is malformed. */
+export function badOutput(context: Context): Response | undefined {
   const problem = badParameter(context)
   return problem === undefined ? undefined : context.text(problem, 400)
 }

@@ -22,12 +22,15 @@ import {
   rewardedSetSchema,
   type Schema,
   type SkimmedNode,
+  semiSkimmedNodesSchema,
   skimmedNodesSchema,
   skimmedNodesV1Schema,
+  textHash,
   toBincode,
 } from '@mixwright/wire'
 import { type Epoch, type EpochSchedule, intervalOf, keyRotationInfo } from './epoch.js'
 import type { Layers } from './layers.js'
+import { keyOfRotation, type TaggedKey } from './node-descriptor.js'
 import type { NodeReading } from './node-reader.js'
 
 /** Port that a node without one in its description listens on (05-mixnode §3). */
@@ -39,7 +42,12 @@ export interface ListedNode {
   readonly reading: NodeReading
   /** In [0, 1]; 1 until probing says otherwise. */
   readonly performance: number
+  /** Keys that it showed earlier: a node whose clock is ahead has rotated, and answers to the old one still. @default none */
+  readonly earlierKeys?: readonly TaggedKey[]
 }
+
+/** Below, clients leave a node out (03-directory §3.5). */
+export const USABLE_PERFORMANCE = 0.5
 
 /** A document in both encodings, each made when first asked for. */
 export class Document<T = unknown> {
@@ -74,12 +82,14 @@ export class Snapshot {
   readonly rewardedSet: RewardedSet
   readonly nodes: readonly SkimmedNode[]
   readonly layers: Layers
-  readonly #listed: readonly ListedNode[]
+  /** What it was made of. */
+  readonly listed: readonly ListedNode[]
   readonly #schedule: EpochSchedule
   readonly #refreshedAtMs: number
   readonly #refreshedAt: string
   readonly #rotationInfo: KeyRotationInfo
   readonly #documents = new Map<string, Document>()
+  #nodeByIp: ReadonlyMap<string, number> | undefined
 
   constructor(
     schedule: EpochSchedule,
@@ -91,7 +101,7 @@ export class Snapshot {
     this.epoch = epoch
     this.interval = intervalOf(schedule, epoch)
     this.layers = layers
-    this.#listed = listed
+    this.listed = listed
     this.#schedule = schedule
     this.#refreshedAtMs = refreshedAtMs
     this.#refreshedAt = formatHumanTime(refreshedAtMs)
@@ -110,14 +120,35 @@ export class Snapshot {
     this.nodes = listed.map((node) => skim(node, epoch, this.#roleOf(node)))
   }
 
-  /** Whether a client can be routed: a node in every layer, and a gateway. */
+  /** Whether a client can be routed: a node that works in every layer, and such a gateway. */
   get routable(): boolean {
-    return this.layers.every((layer) => layer.length > 0) && this.rewardedSet.entry_gateways.length > 0
+    const working = new Set(
+      this.listed.flatMap(({ nodeId, performance }) => (performance >= USABLE_PERFORMANCE ? nodeId : [])),
+    )
+    return [...this.layers, this.rewardedSet.entry_gateways].every((ids) => ids.some((id) => working.has(id)))
+  }
+
+  /** SHA-256 of what it says about whom, hexadecimal: the same for the same network in the same epoch. */
+  get hash(): string {
+    return textHash(JSON.stringify([this.epoch.id, this.rewardedSet, this.nodes]))
+  }
+
+  /** When its nodes were read, Unix milliseconds. */
+  get refreshedAtMs(): number {
+    return this.#refreshedAtMs
+  }
+
+  /** The node that has an IP address, in canonical text; one of them, if there are several. */
+  nodeAt(ip: string): number | undefined {
+    this.#nodeByIp ??= new Map(
+      this.nodes.flatMap(({ node_id, ip_addresses }) => ip_addresses.map((address) => [address, node_id] as const)),
+    )
+    return this.#nodeByIp.get(ip)
   }
 
   /** The same nodes in a later epoch. */
   inEpoch(epoch: Epoch): Snapshot {
-    return new Snapshot(this.#schedule, epoch, this.#listed, this.layers, this.#refreshedAtMs)
+    return new Snapshot(this.#schedule, epoch, this.listed, this.layers, this.#refreshedAtMs)
   }
 
   /** A list of nodes in the present wrapper. */
@@ -126,6 +157,17 @@ export class Snapshot {
       // The list of all nodes carries no status; the others all carry the very same one.
       const metadata = this.#metadata(name === 'all' ? null : { fresh: this.interval })
       return new Document({ metadata, nodes: onePage(this.#named(name)) }, skimmedNodesSchema)
+    })
+  }
+
+  /** All nodes with their Noise keys, for nodes. */
+  get semiSkimmed(): Document {
+    return this.#document('semi-skimmed', () => {
+      const nodes = this.listed.map(({ reading }, index) => ({
+        basic: this.nodes[index]!,
+        x25519_noise_versioned_key: reading.hostInformation.keys.x25519_versioned_noise,
+      }))
+      return new Document({ metadata: this.#metadata(null), nodes: onePage(nodes) }, semiSkimmedNodesSchema)
     })
   }
 
@@ -172,7 +214,7 @@ export class Snapshot {
   /** Self-descriptions of all nodes. */
   described(version: 1 | 2): Document {
     return this.#document(`described ${version}`, () => {
-      const nodes = this.#listed.map(describe)
+      const nodes = this.listed.map(describe)
       if (version === 2) return new Document(onePage(nodes), paginated(describedNodeV2Schema))
       return new Document(
         onePage(nodes.map((node) => fromJson(describedNodeV1Schema, node))),
@@ -222,19 +264,24 @@ export class Snapshot {
 }
 
 /** The Sphinx key that belongs to the epoch's rotation; a late node's old key else, and it is read again (03-directory §7). */
-function sphinxKeyFor({ reading }: ListedNode, { rotationId }: Epoch): string {
-  const { primary_x25519_sphinx_key: primary, pre_announced_x25519_sphinx_key: next } = reading.hostInformation.keys
-  return next?.rotation_id === rotationId ? next.public_key : primary.public_key
+function sphinxKeyFor({ reading, earlierKeys }: ListedNode, { rotationId }: Epoch): string {
+  const primary = reading.hostInformation.keys.primary_x25519_sphinx_key.public_key
+  return keyOfRotation(reading, rotationId, earlierKeys) ?? primary
+}
+
+/** The port that a node listens on for Sphinx packets. */
+export function mixPortOf({ auxiliaryDetails }: NodeReading): number {
+  return auxiliaryDetails.announce_ports.mix_port ?? DEFAULT_MIX_PORT
 }
 
 function skim(node: ListedNode, epoch: Epoch, role: NodeRole): SkimmedNode {
-  const { hostInformation, websockets, roles, auxiliaryDetails } = node.reading
+  const { hostInformation, websockets, roles } = node.reading
   const { hostname } = hostInformation
   return {
     node_id: node.nodeId,
     ed25519_identity_pubkey: hostInformation.keys.ed25519_identity,
     ip_addresses: [...hostInformation.ip_address],
-    mix_port: auxiliaryDetails.announce_ports.mix_port ?? DEFAULT_MIX_PORT,
+    mix_port: mixPortOf(node.reading),
     x25519_sphinx_pubkey: sphinxKeyFor(node, epoch),
     role,
     supported_roles: {

@@ -56,8 +56,15 @@ export interface NetworkOptions {
   readonly clock?: Clock
   /** Force the cryptography instead of taking the fastest that loads. */
   readonly crypto?: CryptoProviderName
-  /** Length of an epoch, milliseconds. @default 3600000 */
+  /** Length of an epoch, milliseconds; at least 15 000. @default 3600000 */
   readonly epochMs?: number
+  /** Epochs that a Sphinx key lasts; at least 3. @default 24 */
+  readonly validityEpochs?: number
+  /**
+   * Nodes that run elsewhere, an official nym-node included: addresses of their HTTP APIs, `http://host:port`. Each is asked
+   * until it answers; the start does not wait for them.
+   */
+  readonly joining?: readonly string[]
 }
 
 /** One node as users see it. */
@@ -70,11 +77,9 @@ export interface NetworkNode {
   readonly clientUrl?: string
 }
 
-/**
- * Epochs of one Sphinx key. So many that a network never outlives its keys: nodes do not rotate them yet, and the
- * directory must not announce a rotation that no node follows.
- */
-const VALIDITY_EPOCHS = 1_000_000
+/** As on the public network. */
+const DEFAULT_EPOCH_MS = 3_600_000
+const DEFAULT_VALIDITY_EPOCHS = 24
 
 export class Network implements AsyncDisposable {
   /** Base URL for clients, `…/api`. */
@@ -136,17 +141,17 @@ export class Network implements AsyncDisposable {
         random: options.seed === undefined ? new SystemRandom() : new SeededRandom(options.seed),
         logger: options.logger ?? silentLogger,
         crypto,
-        rotationId: 0,
       }
       const handles = plan.nodes.map(
         ({ name, role, ...ports }) => new NodeHandle(name, role, ports, state.nodeDirectory(name), surroundings),
       )
-      started.push({ close: () => all(handles.map((handle) => handle.stop())) })
-      await all(handles.map((handle) => handle.start()))
-      const openDirectory = (port: number) => startDirectory(port, plan.genesisMs, handles, surroundings, options)
+      // Nodes ask the directory at which key rotation it stands, and the directory reads the nodes: so it listens first.
+      const openDirectory = (port: number) => openEmptyDirectory(port, plan.genesisMs, surroundings, options)
       const directory = await openDirectory(plan.directoryPort)
       started.push(directory)
-      await directory.whenRoutable()
+      started.push({ close: () => all(handles.map((handle) => handle.stop())) })
+      await all(handles.map((handle) => handle.start(directory.url)))
+      await enter(directory, handles, options.joining ?? [])
       const clients: NetworkClient[] = []
       started.push({ close: () => all(clients.map((client) => client.close())) })
       const opened = plan.clients
@@ -165,8 +170,12 @@ export class Network implements AsyncDisposable {
         })
       await all(opened)
       state.save(savedForm(plan, directory, handles, clients))
-      const port = portOf(directory)
-      return new Network(directory, () => openDirectory(port), handles, clients, state, crypto)
+      const reopen = async () => {
+        const again = await openDirectory(portOf(directory))
+        await enter(again, handles, options.joining ?? [])
+        return again
+      }
+      return new Network(directory, reopen, handles, clients, state, crypto)
     } catch (error) {
       for (const part of started.reverse()) await part.close()
       throw error
@@ -181,7 +190,6 @@ export class Network implements AsyncDisposable {
   /** After `directory.close()`: start it again, at the same address. Errors: `MIX_PORT_IN_USE` when it still runs, `MIX_NOT_ROUTABLE`. */
   async restartDirectory(): Promise<void> {
     this.#directory = await this.#openDirectory()
-    await this.#directory.whenRoutable()
   }
 
   /** All nodes, mix nodes first. */
@@ -327,12 +335,11 @@ function portOf({ url }: Directory): number {
   return Number(new URL(url).port)
 }
 
-function startDirectory(
+function openEmptyDirectory(
   port: number,
   genesisMs: number,
-  handles: readonly NodeHandle[],
   { clock, random, logger, crypto }: Surroundings,
-  options: NetworkOptions,
+  { epochMs = DEFAULT_EPOCH_MS, validityEpochs = DEFAULT_VALIDITY_EPOCHS }: NetworkOptions,
 ): Promise<Directory> {
   return Directory.start({
     clock,
@@ -341,15 +348,31 @@ function startDirectory(
     metrics: new MemoryMetrics(),
     crypto,
     listen: { host: LOOPBACK, port },
-    nodes: handles.map(({ ports, identityKey }, index) => ({
-      nodeId: index + 1,
-      host: LOOPBACK,
-      httpPort: ports.httpPort,
-      identityKey,
-    })),
-    epoch: { genesisMs, durationMs: options.epochMs ?? 3_600_000, validityEpochs: VALIDITY_EPOCHS },
+    nodes: [],
+    epoch: { genesisMs, durationMs: epochMs, validityEpochs },
     allowLocalAddresses: true,
   })
+}
+
+/** Make the directory read all nodes, and then the nodes its lists, so that none refuses a packet for want of news. */
+async function enter(directory: Directory, handles: readonly NodeHandle[], joining: readonly string[]): Promise<void> {
+  for (const url of joining) void directory.join(entryOf(url))
+  await all(
+    handles
+      .filter(({ running }) => running)
+      .map(({ ports, identityKey }) => directory.join({ host: LOOPBACK, httpPort: ports.httpPort, identityKey })),
+  )
+  await directory.whenRoutable()
+  await all(handles.map((handle) => handle.refreshTopology()))
+}
+
+/** Error: `MIX_OPTIONS`. */
+function entryOf(url: string): { host: string; httpPort: number } {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol === 'http:' && parsed.pathname === '/')
+    return { host: parsed.hostname, httpPort: Number(parsed.port || 80) }
+  const message = `${JSON.stringify(url)} is not the address of a node's HTTP API, such as http://127.0.0.1:8080.`
+  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
 }
 
 function savedForm(

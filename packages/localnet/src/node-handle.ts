@@ -3,7 +3,14 @@
  * with the same keys, ports, mailboxes and counters.
  */
 import { join } from 'node:path'
-import { loadOrCreateNodeKeys, Node, type NodeKeys, type NodeRole } from '@mixwright/node'
+import {
+  DirectorySource,
+  LOCAL_GATEWAY_LIMITS,
+  loadOrCreateNodeKeys,
+  Node,
+  type NodeKeys,
+  type NodeRole,
+} from '@mixwright/node'
 import { type Clock, type Logger, MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
@@ -14,8 +21,6 @@ export interface Surroundings {
   readonly random: Random
   readonly logger: Logger
   readonly crypto: CryptoProvider
-  /** Tag of the Sphinx keys. */
-  readonly rotationId: number
 }
 
 /** Ports of one node; 0 takes any free one at the first start. */
@@ -39,6 +44,8 @@ export class NodeHandle {
   readonly #keys: NodeKeys
   #ports: NodePorts
   #node: Node | undefined
+  #starts = 0
+  #directoryUrl: string | undefined
   /** Called when the node serves again after a stop, so that a directory need not find out by itself. */
   onRestart: (() => Promise<void>) | undefined
 
@@ -48,8 +55,8 @@ export class NodeHandle {
     this.#ports = ports
     this.#directory = directory
     this.#surroundings = surroundings
-    const { crypto, random, rotationId } = surroundings
-    this.#keys = loadOrCreateNodeKeys(join(directory, 'keys.json'), crypto, random.fork(name), rotationId)
+    const { crypto, random } = surroundings
+    this.#keys = loadOrCreateNodeKeys(join(directory, 'keys.json'), crypto, random.fork(name))
     this.identityKey = encodeBase58(this.#keys.identityKey)
   }
 
@@ -76,27 +83,34 @@ export class NodeHandle {
     return this.#ports.clientPort === undefined ? undefined : `ws://${LOOPBACK}:${this.#ports.clientPort}`
   }
 
-  /** Start, or start again. Error: `MIX_NODE_RUNNING` when it runs already. */
-  async start(): Promise<void> {
+  /**
+   * Start, or start again. The directory's URL is needed the first time only. Error: `MIX_NODE_RUNNING` when it runs already.
+   */
+  async start(directoryUrl: string | undefined = this.#directoryUrl): Promise<void> {
     if (this.#node) throw new MixError('MIX_NODE_RUNNING', `${this.name} runs already.`, { kind: 'usage' })
+    if (directoryUrl === undefined)
+      throw new MixError('MIX_OPTIONS', `${this.name} needs a directory.`, { kind: 'usage' })
+    this.#directoryUrl = directoryUrl
     const { clock, random, logger, crypto } = this.#surroundings
     const { mixPort, httpPort, clientPort } = this.#ports
+    const { identitySeed, identityKey } = this.#keys
     const listen = (port: number) => ({ host: LOOPBACK, port })
     const node = await Node.start({
       role: this.role,
       clock,
-      random: random.fork(`${this.name} running`),
+      random: random.fork(`${this.name} running ${this.#starts++}`),
       logger: logger.child({ node: this.name }),
       metrics: this.metrics,
       crypto,
       keys: this.#keys,
-      announcedIp: LOOPBACK,
+      stateDirectory: this.#directory,
+      network: new DirectorySource({ directories: [directoryUrl], clock, crypto, identitySeed, identityKey }),
+      announcedIps: [LOOPBACK],
       mixListen: listen(mixPort),
       httpListen: listen(httpPort),
-      ...(this.role === 'gateway' && {
-        clientListen: listen(clientPort ?? 0),
-        databaseFile: join(this.#directory, 'gateway.sqlite'),
-      }),
+      // All nodes, and all clients, share this one address.
+      maximumLinksPerAddress: Number.POSITIVE_INFINITY,
+      ...(this.role === 'gateway' && { gateway: { listen: listen(clientPort ?? 0), limits: LOCAL_GATEWAY_LIMITS } }),
     })
     this.#node = node
     await this.onRestart?.()
@@ -105,6 +119,13 @@ export class NodeHandle {
       httpPort: node.httpPort,
       ...(node.clientPort !== undefined && { clientPort: node.clientPort }),
     }
+  }
+
+  /** Read the directory's lists now. */
+  async refreshTopology(): Promise<void> {
+    await this.#node?.refreshTopology()
+    // The reading may have been under way since before there were lists.
+    if (this.#node?.routable === false) await this.#node.refreshTopology()
   }
 
   /** Stop as a killed node would, but with its mailbox flushed. Does nothing when it is stopped. */

@@ -1,21 +1,36 @@
 /**
  * A running node in one of its two roles: a mix node forwards, a gateway serves clients and is their final hop
- * (05-mixnode §2). Here the parts are put together; what each does is in its own file.
+ * (05-mixnode §2, §11). Here the parts are put together; what each does is in its own file.
  */
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Clock, type Logger, type MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58, type FrameVersion, type MixPacket } from '@mixwright/wire'
-import { Gateway } from './gateway/gateway.js'
+import { Gateway, type GatewayOptions } from './gateway/gateway.js'
 import { NodeApi } from './http/node-api.js'
-import { describeNode } from './http/node-description.js'
+import { describeNode, type NodeDescription, type OperatorDescription } from './http/node-description.js'
+import type { Links } from './link/link.js'
+import { sourceAddress } from './link/local-address.js'
+import { tcpLinks } from './link/tcp-links.js'
 import { Egress } from './mix/egress.js'
 import { Forwarder } from './mix/forwarder.js'
 import { Ingress } from './mix/ingress.js'
+import { KeyRotation } from './mix/key-rotation.js'
 import { MixListener } from './mix/mix-listener.js'
 import { PacketPipeline } from './mix/packet-pipeline.js'
-import { SphinxKeys } from './mix/sphinx-keys.js'
-import type { NodeKeys } from './node-keys.js'
+import { PeelWorkers } from './mix/peel-workers.js'
+import { InThreadPeeler, type Peeler } from './mix/peeler.js'
+import { SphinxKeyFile } from './mix/sphinx-key-file.js'
+import type { SphinxKeys } from './mix/sphinx-keys.js'
+import { StageLatency } from './mix/stage-latency.js'
+import type { NetworkSource } from './network/network-source.js'
+import { TopologyWatch } from './network/topology-watch.js'
+import { type NodeKeys, SPHINX_KEY_FILE } from './node-keys.js'
+import type { NoiseMode } from './noise/noise-policy.js'
+import { ReplayProtection } from './replay/replay-protection.js'
+import { VerlocListener } from './verloc/verloc-listener.js'
 
 export type NodeRole = 'mixnode' | 'gateway'
 
@@ -27,17 +42,58 @@ export interface NodeOptions {
   readonly metrics: MemoryMetrics
   readonly crypto: CryptoProvider
   readonly keys: NodeKeys
-  /** IP address under which others reach this node; its ports are those bound. */
-  readonly announcedIp: string
+  /** Where Sphinx keys, replay filters and the gateway's database are kept; made if missing. */
+  readonly stateDirectory: string
+  readonly network: NetworkSource
+  /** IP addresses under which others reach this node; its ports are those bound. The first is where peers connect. */
+  readonly announcedIps: readonly string[]
+  readonly hostname?: string | undefined
+  /** Country, two capital letters. */
+  readonly location?: string | undefined
+  readonly operator?: Partial<OperatorDescription> | undefined
   readonly mixListen: ListenAddress
-  readonly httpListen: ListenAddress
-  /** Gateways only: websocket for clients. */
-  readonly clientListen?: ListenAddress
-  /** Gateways only: SQLite file of client keys and mailboxes. */
-  readonly databaseFile?: string
+  /** Absent: no HTTP API, for simulations. */
+  readonly httpListen?: ListenAddress | undefined
+  /** Answer measurements of distance here (05-mixnode §13). @default not at all */
+  readonly verlocListen?: ListenAddress | undefined
+  /** Port under which others reach the mix port, if it is another than the one bound. */
+  readonly announcedMixPort?: number | undefined
+  readonly metricsToken?: string | undefined
+  readonly exposeSystemInformation?: boolean | undefined
+  /** Gateways only: where clients connect, and what bounds them. */
+  readonly gateway?: NodeGatewayOptions | undefined
+  /** Noise with other nodes: as they announce it, and from them whatever they speak. @default 'prefer' */
+  readonly noise?: NoiseMode | undefined
+  /** Off: a packet sent again by anybody passes again. For tests alone. @default true */
+  readonly replayProtection?: boolean | undefined
+  /** Threads that peel; 0: none but this one. @default 0 */
+  readonly workers?: number | undefined
   /** Version of the frames written to other nodes; both are read. @default 8 */
-  readonly frameVersion?: FrameVersion
+  readonly frameVersion?: FrameVersion | undefined
+  /** Open links from one address. @default 256 */
+  readonly maximumLinksPerAddress?: number | undefined
+  /** Between two full readings of the topology, milliseconds. @default 600000 */
+  readonly topologyRefreshMs?: number | undefined
+  /** @default TCP */
+  readonly links?: Links | undefined
+  /** Gives up waiting for a directory at the start. */
+  readonly signal?: AbortSignal | undefined
 }
+
+export type NodeGatewayOptions = Omit<
+  GatewayOptions,
+  'clock' | 'random' | 'logger' | 'metrics' | 'crypto' | 'identitySeed' | 'databaseFile' | 'forward'
+> & {
+  /** SQLite file of client keys and mailboxes. @default `gateway.sqlite` in the state directory */
+  readonly databaseFile?: string
+}
+
+/** Between two questions for the key rotation, while a node without keys waits for a directory, milliseconds. */
+const DIRECTORY_RETRY_MS = 250
+/** How often a draining node looks whether it is empty, milliseconds. */
+const DRAIN_LOOK_MS = 5
+/** Port that mix nodes name for a websocket they do not have: a directory asks every node for one (05-mixnode §12). */
+const NOMINAL_CLIENT_PORT = 9000
 
 export class Node {
   readonly role: NodeRole
@@ -45,58 +101,220 @@ export class Node {
   /** Ed25519 identity, base58. */
   readonly identityKey: string
   readonly mixPort: number
+  /** 0 without an HTTP API. */
   readonly httpPort: number
   /** Gateways only. */
   readonly clientPort: number | undefined
+  /** Gateways with TLS only. */
+  readonly secureClientPort: number | undefined
+  readonly #clock: Clock
   readonly #parts: Parts
+  readonly #describe: () => NodeDescription
 
-  private constructor(options: NodeOptions, parts: Parts) {
+  private constructor(options: NodeOptions, parts: Parts, api: NodeApi | undefined, describe: () => NodeDescription) {
     this.role = options.role
     this.metrics = options.metrics
     this.identityKey = encodeBase58(options.keys.identityKey)
     this.mixPort = parts.listener.port
-    this.httpPort = parts.api.port
+    this.httpPort = api?.port ?? 0
     this.clientPort = parts.gateway?.websocketPort
-    this.#parts = parts
+    this.secureClientPort = parts.gateway?.secureWebsocketPort
+    this.#clock = options.clock
+    this.#parts = { ...parts, api }
+    this.#describe = describe
   }
 
-  /** Bind all ports and serve. Errors: those of binding (`MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`) and of opening the mailbox. */
+  /**
+   * Bind all ports and serve. A node without Sphinx keys waits for a directory first, which says for which rotation to make
+   * one. Errors: those of binding (`MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`), of its files (`MIX_KEY_FILE`, `MIX_FILE_WRITE`,
+   * `MIX_GATEWAY_DATABASE`), `MIX_OPTIONS`, and the signal's reason.
+   */
   static async start(options: NodeOptions): Promise<Node> {
-    const { clock, random, logger, metrics, crypto, keys, role } = options
-    logger.info({ role, crypto: crypto.name }, 'node starting')
+    const { clock, random, logger, metrics, crypto, keys, role, stateDirectory, network, links = tcpLinks } = options
+    logger.info({ role, crypto: crypto.name, workers: options.workers ?? 0 }, 'node starting')
     metrics.gauge('mixwright_crypto_provider', 'The cryptography in use', { provider: crypto.name }).set(1)
-    const egress = new Egress({ clock, random, metrics, frameVersion: options.frameVersion })
-    const forwarder = new Forwarder(clock, metrics, egress)
-    const opened: { close(): Promise<void> | void }[] = [forwarder, egress]
+    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 })
+    const opened: { close(): Promise<unknown> | void }[] = []
+    const open = <Part extends { close(): Promise<unknown> | void }>(part: Part): Part => {
+      opened.push(part)
+      return part
+    }
     try {
-      const gateway = role === 'gateway' ? await openGateway(options, (packet) => forwarder.now(packet)) : undefined
-      if (gateway) opened.push(gateway)
-      const roles = { forwardHops: role === 'mixnode', finalHops: role === 'gateway' }
-      const pipeline = new PacketPipeline(crypto, new SphinxKeys(keys.sphinx), roles)
-      const ingress = new Ingress(pipeline, forwarder, metrics, gateway)
-      const listener = await MixListener.open({
-        clock,
-        logger,
-        metrics,
-        listen: options.mixListen,
-        onFrame: (frame, receivedAtMs) => ingress.receive(frame, receivedAtMs),
-      })
-      opened.push(listener)
-      const api = await startApi(options, listener.port, gateway?.websocketPort)
-      return new Node(options, { egress, forwarder, gateway, listener, api })
+      const file = new SphinxKeyFile(join(stateDirectory, SPHINX_KEY_FILE), crypto)
+      const sphinxKeys = file.read() ?? file.create(random, await currentRotation(options))
+      const replay =
+        options.replayProtection === false
+          ? undefined
+          : open(await ReplayProtection.open({ directory: stateDirectory, clock, random, crypto, logger, metrics }))
+      await replay?.keepOnly(rotationsOf(sphinxKeys))
+      for (const rotationId of rotationsOf(sphinxKeys)) await replay?.protect(rotationId)
+
+      const topology = open(
+        new TopologyWatch({
+          source: network,
+          clock,
+          random,
+          logger,
+          metrics,
+          ...(options.topologyRefreshMs !== undefined && { refreshMs: options.topologyRefreshMs }),
+        }),
+      )
+      const noise = {
+        mode: options.noise ?? 'prefer',
+        peers: topology,
+        crypto,
+        secret: keys.noiseSecret,
+        publicKey: keys.noiseKey,
+      }
+      const latency = new StageLatency(metrics)
+      const egress = open(
+        new Egress({
+          links,
+          sourceAddress: sourceAddress(options.announcedIps),
+          clock,
+          random,
+          metrics,
+          noise,
+          frameVersion: options.frameVersion ?? 8,
+        }),
+      )
+      const forwarder = open(new Forwarder({ clock, metrics, latency, egress, allows: (ip) => topology.allows(ip) }))
+      const gateway =
+        role === 'gateway' ? open(await openGateway(options, (packet) => forwarder.now(packet))) : undefined
+      const peeler = open(await openPeeler(options, sphinxKeys))
+      const listener = open(
+        await MixListener.open({
+          links,
+          clock,
+          random,
+          logger,
+          metrics,
+          crypto,
+          listen: options.mixListen,
+          noise,
+          ...(options.maximumLinksPerAddress !== undefined && {
+            maximumLinksPerAddress: options.maximumLinksPerAddress,
+          }),
+          arrived: () => ingress.arrived(),
+        }),
+      )
+      const ingress = open(
+        new Ingress({
+          clock,
+          metrics,
+          latency,
+          peeler,
+          forwarder,
+          replay,
+          finalHop: gateway,
+          take: (count, nowMs) => listener.take(count, nowMs),
+        }),
+      )
+      const announce = () => {
+        network.announce().catch((error: Error) => logger.debug({ reason: error.message }, 'no directory was told'))
+      }
+      const rotation = open(
+        new KeyRotation(
+          {
+            source: network,
+            file,
+            clock,
+            random,
+            crypto,
+            logger,
+            metrics,
+            prepare: async (rotationId) => replay?.protect(rotationId),
+            changed: async (changed) => {
+              peeler.setKeys(changed)
+              announce()
+              await replay?.keepOnly(rotationsOf(changed))
+            },
+          },
+          sphinxKeys,
+        ),
+      )
+      const verloc =
+        options.verlocListen &&
+        open(
+          await VerlocListener.open({
+            clock,
+            metrics,
+            crypto,
+            links,
+            listen: options.verlocListen,
+            identitySeed: keys.identitySeed,
+          }),
+        )
+      await Promise.all([topology.refresh(), rotation.turn()])
+
+      const parts = { egress, forwarder, gateway, peeler, listener, ingress, rotation, topology, replay, verloc }
+      const describe = () => description(options, parts)
+      const api =
+        options.httpListen &&
+        open(
+          await NodeApi.start({
+            clock,
+            metrics,
+            listen: options.httpListen,
+            describe,
+            ...(gateway && { sessions: () => gateway.sessionStatistics() }),
+            metricsToken: options.metricsToken,
+            exposeSystemInformation: options.exposeSystemInformation,
+          }),
+        )
+      announce()
+      return new Node(options, parts, api, describe)
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
     }
   }
 
-  /** Close every socket and the mailbox. What is under way is lost and counted, as when any node stops. */
-  async stop(): Promise<void> {
-    const { api, listener, gateway, forwarder, egress } = this.#parts
-    await Promise.all([api.close(), listener.close()])
+  /** What the node says about itself now. */
+  get description(): NodeDescription {
+    return this.#describe()
+  }
+
+  /** Read the directory's lists now; when that fails, what is known stays. */
+  refreshTopology(): Promise<void> {
+    return this.#parts.topology.refresh()
+  }
+
+  /** Whether the directory lists a whole network. */
+  get routable(): boolean {
+    return this.#parts.topology.routable
+  }
+
+  /** Gateways with TLS: read the certificate again; open connections keep the old one. */
+  async reloadCertificate(): Promise<void> {
+    await this.#parts.gateway?.reloadCertificate()
+  }
+
+  /**
+   * Take nothing more in, let what is under way leave for at most `drainMs`, then close everything. Clients are
+   * disconnected, their messages kept. What is left after that time is lost and counted, as when any node stops.
+   */
+  async stop({ drainMs = 0 }: { readonly drainMs?: number } = {}): Promise<void> {
+    const { api, listener, gateway, ingress, peeler, forwarder, egress, rotation, topology, replay, verloc } =
+      this.#parts
+    const deadline = this.#clock.monotonic() + drainMs
+    await Promise.all([api?.close(), verloc?.close(), listener.close(), rotation.close()])
+    topology.close()
+    await this.#until(() => listener.queued === 0 && ingress.underWay === 0, deadline)
     await gateway?.close()
+    await this.#until(() => forwarder.delayed === 0 && egress.waiting === 0, deadline)
+    ingress.close()
+    await peeler.close()
+    listener.giveUp()
     forwarder.close()
     egress.close()
+    await replay?.close()
+  }
+
+  async #until(condition: () => boolean, deadlineMs: number): Promise<void> {
+    while (!condition() && this.#clock.monotonic() < deadlineMs) {
+      await new Promise<void>((resolve) => this.#clock.setTimer(DRAIN_LOOK_MS, resolve))
+    }
   }
 }
 
@@ -104,42 +322,86 @@ interface Parts {
   readonly egress: Egress
   readonly forwarder: Forwarder
   readonly gateway: Gateway | undefined
+  readonly peeler: Peeler
   readonly listener: MixListener
-  readonly api: NodeApi
+  readonly ingress: Ingress
+  readonly rotation: KeyRotation
+  readonly topology: TopologyWatch
+  readonly replay: ReplayProtection | undefined
+  readonly verloc: VerlocListener | undefined
+  readonly api?: NodeApi | undefined
 }
 
-/** Port that mix nodes name for a websocket they do not have: a directory asks every node for one (05-mixnode §12). */
-const NOMINAL_CLIENT_PORT = 9000
+function rotationsOf({ primary, secondary }: SphinxKeys): number[] {
+  return secondary ? [primary.rotationId, secondary.rotationId] : [primary.rotationId]
+}
 
-function startApi(options: NodeOptions, mixPort: number, clientPort: number | undefined): Promise<NodeApi> {
-  const { clock, metrics, crypto, keys, role, announcedIp } = options
-  const description = describeNode(crypto, {
-    role,
-    identityKey: keys.identityKey,
-    identitySeed: keys.identitySeed,
-    sphinxKey: keys.sphinx,
-    announcedIp,
-    mixPort,
-    websocketPort: clientPort ?? NOMINAL_CLIENT_PORT,
-  })
-  return NodeApi.start({ clock, metrics, listen: options.httpListen, describe: () => description })
+/** The directory's present rotation; asked until it answers. */
+async function currentRotation({ network, clock, logger, signal }: NodeOptions): Promise<number> {
+  for (let failures = 0; ; failures++) {
+    signal?.throwIfAborted()
+    try {
+      const { epochId, initialEpochId, validityEpochs } = await network.keyRotation()
+      return Math.floor(Math.max(0, epochId - initialEpochId) / validityEpochs)
+    } catch (error) {
+      if (!(error instanceof MixError)) throw error
+      const say = failures % 40 === 20 ? 'warn' : 'debug'
+      logger[say]({ reason: error.message }, 'waiting for a directory')
+    }
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimer(DIRECTORY_RETRY_MS, resolve)
+      signal?.addEventListener(
+        'abort',
+        () => {
+          timer.cancel()
+          resolve()
+        },
+        { once: true },
+      )
+    })
+  }
+}
+
+async function openPeeler(options: NodeOptions, keys: SphinxKeys): Promise<Peeler> {
+  const { role, crypto, logger, metrics, workers = 0 } = options
+  const roles = { forwardHops: role === 'mixnode', finalHops: role === 'gateway' }
+  if (workers === 0) return new InThreadPeeler(new PacketPipeline(crypto, keys, roles))
+  return await PeelWorkers.start({ count: workers, crypto: crypto.name, roles, keys, logger, metrics })
 }
 
 function openGateway(options: NodeOptions, forward: (mixPacket: MixPacket) => void): Promise<Gateway> {
-  const { clock, random, logger, metrics, crypto, keys, clientListen, databaseFile } = options
-  if (clientListen === undefined || databaseFile === undefined) {
-    throw new MixError('MIX_OPTIONS', 'A gateway needs a client address and a database file.', { kind: 'usage' })
-  }
-  const { identitySeed } = keys
+  const { clock, random, logger, metrics, crypto, keys, gateway, stateDirectory } = options
+  if (gateway === undefined)
+    throw new MixError('MIX_OPTIONS', 'A gateway needs an address for its clients.', { kind: 'usage' })
   return Gateway.open({
+    databaseFile: join(stateDirectory, 'gateway.sqlite'),
+    ...gateway,
     clock,
     random,
     logger,
     metrics,
     crypto,
-    identitySeed,
-    listen: clientListen,
-    databaseFile,
+    identitySeed: keys.identitySeed,
     forward,
+  })
+}
+
+function description(options: NodeOptions, { listener, gateway, rotation, verloc }: Parts): NodeDescription {
+  const { crypto, keys, role, noise = 'prefer' } = options
+  return describeNode(crypto, {
+    role,
+    identityKey: keys.identityKey,
+    identitySeed: keys.identitySeed,
+    sphinxKey: rotation.keys.primary,
+    secondaryKey: rotation.keys.secondary,
+    noiseKey: noise === 'off' ? undefined : keys.noiseKey,
+    announcedIps: options.announcedIps,
+    hostname: options.hostname,
+    location: options.location,
+    mixPort: options.announcedMixPort ?? listener.port,
+    verlocPort: verloc?.port,
+    websocketPort: gateway?.websocketPort ?? NOMINAL_CLIENT_PORT,
+    secureWebsocketPort: gateway?.secureWebsocketPort,
+    operator: options.operator,
   })
 }

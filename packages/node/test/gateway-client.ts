@@ -27,6 +27,12 @@ export interface Identity {
   sharedKey?: Uint8Array
 }
 
+/** How to connect: over TLS with this certificate, from this address of the loopback. */
+export interface Way {
+  readonly ca?: string
+  readonly localAddress?: string
+}
+
 export function newIdentity(crypto: CryptoProvider): Identity {
   const seed = random.bytes(32)
   return { seed, publicKey: crypto.ed25519PublicKey(seed) }
@@ -46,7 +52,7 @@ export class GatewayClient {
     this.websocket = websocket
     this.#identity = identity
     this.#crypto = crypto
-    this.closed = once(websocket, 'close')
+    this.closed = new Promise((resolve) => websocket.once('close', resolve))
     websocket.on('error', () => {})
     websocket.on('message', (data: Buffer, isBinary) => {
       if (isBinary) {
@@ -60,8 +66,13 @@ export class GatewayClient {
     })
   }
 
-  static async connect(port: number, identity: Identity, crypto: CryptoProvider): Promise<GatewayClient> {
-    const websocket = new WebSocket(`ws://127.0.0.1:${port}/`)
+  static async connect(
+    port: number,
+    identity: Identity,
+    crypto: CryptoProvider,
+    way: Way = {},
+  ): Promise<GatewayClient> {
+    const websocket = new WebSocket(`${way.ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}/`, way)
     const client = new GatewayClient(websocket, identity, crypto)
     await once(websocket, 'open')
     return client

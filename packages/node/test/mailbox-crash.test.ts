@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
-import { openGatewayDatabase } from '../src/gateway/gateway-database.js'
+import { GatewayDatabase } from '../src/gateway/gateway-database.js'
 import { Mailbox } from '../src/gateway/mailbox.js'
 
 const MESSAGES = 10_000
@@ -29,7 +29,7 @@ describe('kill -9 while 10 000 messages arrive', () => {
       const accepted = output.split('\n').slice(0, -1).map(Number)
       assert.ok(accepted.length >= killAfter)
 
-      const database = openGatewayDatabase(path, 'power-loss', 1e9)
+      const database = GatewayDatabase.open(path, 'power-loss', 1e9)
       const mailbox = new Mailbox(database, new RealClock(), silentLogger, new MemoryMetrics())
       const stored = mailbox
         .page(new Uint8Array(32).fill(1), 0, MESSAGES)

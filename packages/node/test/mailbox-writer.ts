@@ -1,12 +1,12 @@
 /** A child process: a mailbox that takes messages as fast as it can, and says on standard output which were accepted. */
 import { writeSync } from 'node:fs'
 import { MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
-import { openGatewayDatabase } from '../src/gateway/gateway-database.js'
+import { GatewayDatabase } from '../src/gateway/gateway-database.js'
 import { Mailbox } from '../src/gateway/mailbox.js'
 
 const [path = '', total = '0'] = process.argv.slice(2)
 const mailbox = new Mailbox(
-  openGatewayDatabase(path, 'power-loss', 1e9),
+  GatewayDatabase.open(path, 'power-loss', 1e9),
   new RealClock(),
   silentLogger,
   new MemoryMetrics(),

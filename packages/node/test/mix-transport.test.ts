@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { describe, it } from 'node:test'
+import { before, describe, it } from 'node:test'
 import { MemoryMetrics, RealClock, SeededRandom, SystemRandom, silentLogger, VirtualClock } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
+import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
 import { encodeFrame, type Frame, FrameDecoder } from '@mixwright/wire'
+import { tcpLinks } from '../src/link/tcp-links.js'
 import { Egress } from '../src/mix/egress.js'
-import { MixListener } from '../src/mix/mix-listener.js'
+import { MixListener, type MixListenerOptions } from '../src/mix/mix-listener.js'
 import { DEFAULT_OUTBOUND_LIMITS, OutboundConnection } from '../src/mix/outbound-connection.js'
+import { NetworkView } from '../src/network/network-view.js'
 
 const LOOPBACK = '127.0.0.1'
 const packet = (fill: number) => new Uint8Array(386).fill(fill)
@@ -61,7 +64,7 @@ describe('the egress', () => {
       const metrics = new MemoryMetrics()
       const egress = new Egress({ clock: new RealClock(), random: new SystemRandom(), metrics, frameVersion })
       const nextHop = { family: 4, host: LOOPBACK, port: peer.port } as const
-      for (let i = 0; i < 100; i++) egress.send({ nextHop, rotation: 1, packet: packet(i) })
+      for (let i = 0; i < 100; i++) egress.send({ nextHop, rotation: 1, packet: packet(i) }, 0)
       await peer.received(100)
       assert.equal(peer.sockets.length, 1)
       assert.deepEqual(
@@ -79,11 +82,18 @@ describe('the egress', () => {
     const clock = new VirtualClock()
     const dropped: string[] = []
     const address = { family: 4, host: LOOPBACK, port: gone.port } as const
-    const connection = new OutboundConnection(address, clock, new SeededRandom('back-off'), DEFAULT_OUTBOUND_LIMITS, {
-      sent() {},
-      dropped: (reason) => dropped.push(reason),
-      idle() {},
-    })
+    const connection = new OutboundConnection(
+      (events) => tcpLinks.connect(address, events),
+      clock,
+      new SeededRandom('back-off'),
+      DEFAULT_OUTBOUND_LIMITS,
+      {
+        written() {},
+        sent() {},
+        dropped: (reason) => dropped.push(reason),
+        idle() {},
+      },
+    )
     for (let i = 0; i < 3; i++) connection.send(encodeFrame(packet(i), 0))
     // Three refusals in a row, each followed by a longer wait on the virtual clock.
     for (let attempt = 0; attempt < 3; attempt++) {
@@ -107,17 +117,61 @@ describe('the egress', () => {
     await back.close()
   })
 
+  it('drops what waited so long that its sender has given it up, counted, and sends the rest', async () => {
+    const gone = await FramePeer.open()
+    await gone.close()
+    const clock = new VirtualClock()
+    let late = 0
+    const address = { family: 4, host: LOOPBACK, port: gone.port } as const
+    const connection = new OutboundConnection(
+      (events) => tcpLinks.connect(address, events),
+      clock,
+      new SeededRandom('late'),
+      DEFAULT_OUTBOUND_LIMITS,
+      {
+        written() {},
+        sent() {},
+        dropped(reason, frames) {
+          if (reason === 'egress-late') late += frames
+        },
+        idle() {},
+      },
+    )
+    for (let i = 0; i < 3; i++) connection.send(encodeFrame(packet(i), 0))
+    await until(() => connection.backingOff)
+    clock.advance(DEFAULT_OUTBOUND_LIMITS.maximumWaitMs + 1)
+    await until(() => connection.backingOff)
+    const back = await FramePeer.open(gone.port)
+    for (let i = 3; i < 5; i++) connection.send(encodeFrame(packet(i), 0))
+    clock.nextEvent()
+    await back.received(2)
+    assert.deepEqual(
+      back.frames.map(({ packet }) => packet[0]),
+      [3, 4],
+    )
+    assert.equal(late, 3)
+    connection.close()
+    await back.close()
+  })
+
   it('drops the oldest, counted, when a peer stays away', () => {
     let dropped = 0
     const address = { family: 4, host: LOOPBACK, port: 1 } as const
     const limits = { ...DEFAULT_OUTBOUND_LIMITS, queueFrames: 10 }
-    const connection = new OutboundConnection(address, new VirtualClock(), new SystemRandom(), limits, {
-      sent() {},
-      dropped(reason, frames) {
-        if (reason === 'egress-queue-full') dropped += frames
+    const connection = new OutboundConnection(
+      (events) => tcpLinks.connect(address, events),
+      new VirtualClock(),
+      new SystemRandom(),
+      limits,
+      {
+        written() {},
+        sent() {},
+        dropped(reason, frames) {
+          if (reason === 'egress-queue-full') dropped += frames
+        },
+        idle() {},
       },
-      idle() {},
-    })
+    )
     for (let i = 0; i < 25; i++) connection.send(encodeFrame(packet(i), 0))
     assert.equal(dropped, 15)
     assert.equal(connection.queued, 10)
@@ -134,11 +188,11 @@ describe('the egress', () => {
     const nextHop = { family: 4, host: LOOPBACK, port } as const
     const large = new Uint8Array(33133)
     const drops = () => metrics.value('mixwright_dropped_packets_total', { reason: 'egress-queue-full' })
-    egress.send({ nextHop, rotation: 0, packet: large })
+    egress.send({ nextHop, rotation: 0, packet: large }, 0)
     const [socket] = await accepted
     // The operating system's buffers take some megabytes; then the queue fills, then the oldest go.
     await until(() => {
-      for (let i = 0; i < 20; i++) egress.send({ nextHop, rotation: 0, packet: large })
+      for (let i = 0; i < 20; i++) egress.send({ nextHop, rotation: 0, packet: large }, 0)
       return drops() >= 100
     })
     assert.ok(metrics.value('nym_node_process_forward_hop_packets_pending_delivery') <= 50)
@@ -151,24 +205,38 @@ describe('the egress', () => {
     const metrics = new MemoryMetrics()
     const egress = new Egress({ clock: new VirtualClock(), random: new SystemRandom(), metrics, maximumPeers: 2 })
     for (let port = 1; port <= 5; port++) {
-      egress.send({ nextHop: { family: 4, host: LOOPBACK, port }, rotation: 0, packet: packet(0) })
+      egress.send({ nextHop: { family: 4, host: LOOPBACK, port }, rotation: 0, packet: packet(0) }, 0)
     }
     assert.equal(metrics.value('mixwright_dropped_packets_total', { reason: 'egress-too-many-peers' }), 3)
     egress.close()
   })
 })
 
+let crypto: CryptoProvider
+before(async () => {
+  crypto = await loadCryptoProvider()
+})
+
+function openListener(options: Pick<MixListenerOptions, 'metrics' | 'arrived' | 'maximumLinksPerAddress'>, port = 0) {
+  const secret = new Uint8Array(32).fill(1)
+  return MixListener.open({
+    links: tcpLinks,
+    clock: new RealClock(),
+    random: new SystemRandom(),
+    logger: silentLogger,
+    crypto,
+    listen: { host: LOOPBACK, port },
+    noise: { mode: 'off', peers: new NetworkView([]), secret, publicKey: crypto.x25519Base(secret) },
+    maximumLinksPerAddress: 1000,
+    ...options,
+  })
+}
+
 describe('the mix listener', () => {
   it('closes a corrupted connection, and only that one', async () => {
     const metrics = new MemoryMetrics()
     let arrived: (() => void) | undefined
-    const listener = await MixListener.open({
-      clock: new RealClock(),
-      logger: silentLogger,
-      metrics,
-      listen: { host: LOOPBACK, port: 0 },
-      onFrame: () => arrived?.(),
-    })
+    const listener = await openListener({ metrics, arrived: () => arrived?.() })
     const honest = connect({ host: LOOPBACK, port: listener.port })
     const hostile = connect({ host: LOOPBACK, port: listener.port })
     await Promise.all([once(honest, 'connect'), once(hostile, 'connect')])
@@ -190,13 +258,7 @@ describe('the mix listener', () => {
   it('carries 500 idle connections beside a working one', async () => {
     const metrics = new MemoryMetrics()
     let arrived: (() => void) | undefined
-    const listener = await MixListener.open({
-      clock: new RealClock(),
-      logger: silentLogger,
-      metrics,
-      listen: { host: LOOPBACK, port: 0 },
-      onFrame: () => arrived?.(),
-    })
+    const listener = await openListener({ metrics, arrived: () => arrived?.() })
     const idle = await Promise.all(
       Array.from({ length: 500 }, async () => {
         const socket = connect({ host: LOOPBACK, port: listener.port })
@@ -215,15 +277,34 @@ describe('the mix listener', () => {
     await listener.close()
   })
 
+  it('refuses what one address opens past its limit, counted, and no other address', async () => {
+    const metrics = new MemoryMetrics()
+    const listener = await openListener({ metrics, arrived() {}, maximumLinksPerAddress: 50 })
+    const refused = () => metrics.value('mixwright_refused_connections_total', { reason: 'address' })
+    const sockets = await Promise.all(
+      Array.from({ length: 200 }, async () => {
+        const socket = connect({ host: LOOPBACK, port: listener.port })
+        socket.on('error', () => {}).resume()
+        await once(socket, 'connect')
+        return socket
+      }),
+    )
+    await until(() => refused() === 150)
+    const other = connect({ host: LOOPBACK, port: listener.port, localAddress: '127.0.0.2' })
+    await once(other, 'connect')
+    await until(() => metrics.value('nym_node_network_active_ingress_mixnet_connections') === 51)
+    // Places become free again.
+    for (const socket of sockets) socket.destroy()
+    await until(() => metrics.value('nym_node_network_active_ingress_mixnet_connections') === 1)
+    const next = connect({ host: LOOPBACK, port: listener.port })
+    await until(() => metrics.value('nym_node_network_active_ingress_mixnet_connections') === 2)
+    for (const socket of [other, next]) socket.destroy()
+    await listener.close()
+  })
+
   it('says which port is in use', async () => {
     const peer = await FramePeer.open()
-    const opening = MixListener.open({
-      clock: new RealClock(),
-      logger: silentLogger,
-      metrics: new MemoryMetrics(),
-      listen: { host: LOOPBACK, port: peer.port },
-      onFrame() {},
-    })
+    const opening = openListener({ metrics: new MemoryMetrics(), arrived() {} }, peer.port)
     await assert.rejects(opening, { code: 'MIX_PORT_IN_USE', kind: 'local' })
     await peer.close()
   })

@@ -17,14 +17,6 @@ export async function createLogger(level: LogLevel): Promise<Logger> {
 
 /** The metrics in Prometheus text format 0.0.4. */
 export async function prometheusText(metrics: MemoryMetrics): Promise<string> {
-  const { Counter, Gauge, Registry } = await import('prom-client')
-  const registry = new Registry()
-  for (const family of metrics.families()) {
-    const samples = [...family.samples.values()]
-    const labelNames = [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))]
-    const options = { name: family.name, help: family.help, labelNames, registers: [registry] }
-    const metric = family.type === 'counter' ? new Counter(options) : new Gauge(options)
-    for (const { labels, cell } of samples) metric.inc(labels, cell.value)
-  }
-  return registry.metrics()
+  const { renderMetrics } = await import('./prometheus.js')
+  return renderMetrics(metrics)
 }

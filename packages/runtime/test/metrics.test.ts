@@ -1,4 +1,4 @@
-/** Counters and gauges in memory, and their text for Prometheus. */
+/** Counters, gauges and histograms in memory, and their text for Prometheus. */
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { MemoryMetrics } from '@mixwright/runtime'
@@ -42,6 +42,18 @@ describe('MemoryMetrics', () => {
     plain.set(2)
     assert.equal(metrics.value('sessions'), 2)
   })
+
+  it('counts each observation of a histogram in the bucket whose upper end it does not pass', () => {
+    const metrics = new MemoryMetrics()
+    const waits = metrics.histogram('wait_seconds', 'Waits', [1, 2, 4], { stage: 'a' })
+    for (const value of [0, 1, 1.5, 2, 4, 4.5, 1000]) waits.observe(value)
+    const family = [...metrics.families()].find(({ type }) => type === 'histogram')
+    assert.ok(family?.type === 'histogram')
+    assert.deepEqual([...family.samples.values()][0]?.cell.counts, [2, 2, 1, 2])
+    assert.deepEqual([waits.count, waits.sum], [7, 1013])
+    assert.equal(metrics.histogram('wait_seconds', 'Waits', [9], { stage: 'a' }), waits)
+    assert.equal(metrics.histogram('wait_seconds', 'Waits', [1, 2, 4], { stage: 'b' }).count, 0)
+  })
 })
 
 describe('prometheusText', () => {
@@ -59,6 +71,21 @@ describe('prometheusText', () => {
       '# HELP mixwright_sessions Open sessions',
       '# TYPE mixwright_sessions gauge',
       'mixwright_sessions 2',
+    ])
+  })
+
+  it('renders histograms with cumulative buckets, sum and count', async () => {
+    const metrics = new MemoryMetrics()
+    const waits = metrics.histogram('wait_seconds', 'Waits', [0.5, 1], { stage: 'a' })
+    for (const value of [0.1, 0.25, 0.75, 3]) waits.observe(value)
+    assert.deepEqual((await prometheusText(metrics)).trim().split('\n'), [
+      '# HELP wait_seconds Waits',
+      '# TYPE wait_seconds histogram',
+      'wait_seconds_bucket{stage="a",le="0.5"} 2',
+      'wait_seconds_bucket{stage="a",le="1"} 3',
+      'wait_seconds_bucket{stage="a",le="+Inf"} 4',
+      'wait_seconds_sum{stage="a"} 4.1',
+      'wait_seconds_count{stage="a"} 4',
     ])
   })
 

@@ -77,6 +77,9 @@ const IDENTIFIER_START = 4 + DESTINATION_BYTES
 const DELAY_START = 4 + ADDRESS_BYTES
 const NEXT_HEADER_START = DELAY_START + 8
 
+/** Beta and the zeros that a hop appends to it; every call is synchronous and writes all of beta, so this serves all calls. */
+const padded = new Uint8Array(KEYSTREAM_BYTES)
+
 /** Agree on keys with the sender and check the header's MAC. `nodeSecret` is the node's raw X25519 scalar, 32 bytes. */
 export function openHeader(
   crypto: CryptoProvider,
@@ -107,7 +110,6 @@ export function peel(crypto: CryptoProvider, nodeSecret: Uint8Array, packet: Uin
 }
 
 function peelLayer(crypto: CryptoProvider, { keys, packet, replayTag }: OpenedHeader): PeelOutcome {
-  const padded = new Uint8Array(KEYSTREAM_BYTES)
   padded.set(packet.subarray(BETA_START, HEADER_BYTES))
   const block = crypto.aes128Ctr(keys.stream, padded)
   const flag = block[0]

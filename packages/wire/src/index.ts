@@ -47,7 +47,68 @@ export {
   type ReplySurbs,
 } from './client/reply-surb.js'
 export { decodeSdkPayload, encodeSdkPayload, type SdkPayload } from './client/sdk-payload.js'
+// the network document of several directory authorities
+export {
+  type AuthoritySignature,
+  type DocumentSignature,
+  documentKind,
+  documentSignatureSchema,
+  signHash,
+  verifyHash,
+} from './consensus/authority-signature.js'
+export { canonicalJson, parseCanonical } from './consensus/canonical-json.js'
+export {
+  CONSENSUS_PATH,
+  ConsensusSource,
+  type ConsensusSourceOptions,
+  checkAuthorities,
+} from './consensus/consensus-source.js'
+export { epochInUse, hasKeyOf, rewardedSetOf, rotationScheduleOf, skimmedNode } from './consensus/document-views.js'
+export {
+  type ConsensusNode,
+  type DocumentLink,
+  documentHash,
+  FULL_SCORE,
+  identityOf,
+  isGateway,
+  isRoutable,
+  MAX_DOCUMENT_BYTES,
+  MAX_LISTED_NODES,
+  type NetworkDocument,
+  type NodeDescriptor,
+  networkDocumentSchema,
+  nodeDescriptorSchema,
+  type Schedule,
+  scheduledEpoch,
+  scheduledRotation,
+  scheduledStartMs,
+  textHash,
+} from './consensus/network-document.js'
+export {
+  type Consensus,
+  consensusSchema,
+  DocumentChain,
+  type DocumentRefusal,
+  defaultThreshold,
+  GRACE_EPOCHS,
+  MAX_CONSENSUS_BYTES,
+  majority,
+  type VerifiedDocument,
+  verifyConsensus,
+} from './consensus/verified-document.js'
+export {
+  type CheckedVote,
+  checkVote,
+  isFairDescriptor,
+  type SignedVote,
+  signedVoteSchema,
+  signVote,
+  type Vote,
+  type VotedNode,
+  withReceipts,
+} from './consensus/vote.js'
 // directory documents
+export { documentError, type Fetch, fetchBytes, fetchJson, unreachableError } from './directory/bounded-json.js'
 export * from './directory/documents.js'
 export {
   type HostInformation,
@@ -65,8 +126,9 @@ export {
   rotationIdAt,
   rotationStart,
 } from './directory/key-rotation-state.js'
+export { type NodeRefresh, nodeRefreshSchema, nodeRefreshText } from './directory/node-refresh.js'
 export { formatPerformance, performancePercent } from './directory/performance.js'
-export { fromBincode, fromJson, type Schema, toBincode } from './directory/schema.js'
+export { fromBincode, fromJson, type Schema, toBincode, type ValueOf } from './directory/schema.js'
 export { formatHumanTime, formatRfc3339, parseHumanTime, parseRfc3339 } from './directory/timestamp.js'
 export {
   type Authentication,
@@ -136,7 +198,20 @@ export {
   type MixPacketError,
   type MixPacketVersion,
 } from './mix/mix-packet.js'
+export {
+  encodeNoiseFrame,
+  MAX_NOISE_HANDSHAKE_BYTES,
+  MAX_NOISE_PLAINTEXT_BYTES,
+  NOISE_HEADER_BYTES,
+  NOISE_TAG_BYTES,
+  NOISE_VERSION,
+  NoiseFrameDecoder,
+  type NoiseFrameError,
+  type NoiseFrameType,
+  writeNoiseHeader,
+} from './mix/noise-frame.js'
 export { ACK_PACKET_BYTES, encodeSurbAck, SURB_ACK_BYTES, type SurbAck, splitSurbAck } from './mix/surb-ack.js'
+export { answerVerlocEcho, encodeVerlocEcho, VERLOC_ECHO_BYTES, VERLOC_REPLY_BYTES } from './mix/verloc.js'
 export {
   decodeRecipient,
   encodeRecipient,

@@ -74,6 +74,23 @@ describe('directory-misc.json', () => {
   for (const [name, schema] of cases) {
     it(name, () => bothEncodings(schema as wire.Schema<unknown>, misc[name]!.response))
   }
+  it('by_addresses', () => {
+    const bodies = loadVectors<{ by_addresses: Record<string, Body | string> }>('directory-misc').by_addresses
+    for (const name of ['response_known', 'response_unknown', 'response_ipv6'])
+      bothEncodings(wire.nodesByAddressesSchema as wire.Schema<unknown>, bodies[name] as Body)
+  })
+  it('refresh_described, its signed text', async () => {
+    const crypto = await loadCryptoProvider()
+    const { body_json, signed_plaintext, signature } = loadVectors<{ refresh_described: Record<string, string> }>(
+      'directory-misc',
+    ).refresh_described
+    const body = fromJson(wire.nodeRefreshSchema, JSON.parse(body_json!))
+    const identity = wire.decodeBase58(body.node_identity, 32)!
+    const text = wire.nodeRefreshText(identity, body.request_timestamp)
+    assert.equal(toHex(text), signed_plaintext)
+    assert.equal(toHex(Uint8Array.from(body.signature)), signature)
+    assert.ok(crypto.ed25519Verify(Uint8Array.from(body.signature), text, identity))
+  })
   it('epoch_current is optional', () =>
     bothEncodings(atoms.optional(wire.intervalSchema) as wire.Schema<unknown>, misc.epoch_current!.response))
 })

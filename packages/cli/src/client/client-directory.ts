@@ -4,13 +4,11 @@
  * it runs. `client.json` is written last: without it there is no client.
  */
 import { existsSync, mkdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { MixError } from '@mixwright/runtime'
 import { writeFileAtomically } from '@mixwright/runtime/node'
 import { z } from 'zod'
-
-const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/
+import { homeDirectory, residentDirectory } from '../data-home.js'
 
 const facts = z.strictObject({
   address: z.string(),
@@ -31,13 +29,9 @@ export class ClientDirectory {
 
   /** `home` is by default MIXWRIGHT_HOME or `~/.mixwright`. Error: `MIX_OPTIONS` for an id that is none. */
   constructor(id: string, home: string | undefined) {
-    if (!ID.test(id)) {
-      const message = `--id: ${JSON.stringify(id)} is none: 1 to 64 of letters, digits, _, - and (not first) dots.`
-      throw new MixError('MIX_OPTIONS', message, { kind: 'usage' })
-    }
     this.id = id
-    this.home = resolve(home ?? (process.env.MIXWRIGHT_HOME || join(homedir(), '.mixwright')))
-    this.path = join(this.home, 'clients', id)
+    this.home = homeDirectory(home)
+    this.path = residentDirectory('client', id, this.home)
   }
 
   get configFile(): string {

@@ -10,6 +10,7 @@ import {
   DEFAULT_PORT,
   flag,
   fromEnvironment,
+  httpUrl,
   list,
   logLevel,
   mergeOptions,
@@ -21,8 +22,6 @@ import { ClientDirectory } from './client-directory.js'
 
 /** The directory of `mixwright up`. */
 const LOCAL_DIRECTORY = `http://127.0.0.1:${DEFAULT_PORT}/api`
-
-const httpUrl = z.string().refine((text) => URL.canParse(text) && /^https?:/i.test(text), 'takes http or https URLs')
 
 const clientOptions = z.strictObject({
   directory: list.pipe(z.array(httpUrl).min(1)),

@@ -4,21 +4,23 @@
  * a broken field would spoil the list of all. When to read is left to `topology-keeper.ts`.
  */
 import { type Clock, MixError } from '@mixwright/runtime'
-import type { CryptoProvider, RouteNode } from '@mixwright/sphinx'
+import type { CryptoProvider } from '@mixwright/sphinx'
 import {
+  documentError,
+  type Fetch,
+  fetchJson,
   fromJson,
   keyRotationInfoSchema,
   type NodesMetadata,
   nodesMetadataSchema,
   parseRfc3339,
-  performancePercent,
   rewardedSetSchema,
   type SkimmedNode,
   skimmedNodeSchema,
+  unreachableError,
 } from '@mixwright/wire'
-import { documentError, type Fetch, fetchJson, unreachableError } from './bounded-json.js'
-import { gatewayNode, type KeyCheck, routeNode } from './listed-node.js'
-import type { GatewayNode, RotationSchedule, Topology, TopologySource } from './topology.js'
+import type { RotationSchedule, Topology, TopologySource } from './topology.js'
+import { TopologyBuilder } from './topology-builder.js'
 
 export interface DirectoryReaderOptions {
   /** Base URLs such as `http://127.0.0.1:17890/api`; at least one. */
@@ -40,10 +42,6 @@ const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 /** Nodes that a list may have, and pages that it may come in; more is refused, so that no reading is endless. */
 const MAX_NODES = 20_000
 const MAX_PAGES = 64
-/** Nodes below are left out, percent, as by official clients. */
-const MINIMUM_PERFORMANCE = 50
-/** Any scalar: with a point of low order all of them give zero. */
-const PROBE_SCALAR = new Uint8Array(32).fill(1)
 
 /** A document of the directory that is being read, by its path. */
 type Get = (path: string) => Promise<unknown>
@@ -59,16 +57,17 @@ export class DirectoryReader implements TopologySource {
   readonly #baseUrls: readonly string[]
   /** Which base URL worked last; it is asked first. */
   #preferred = 0
-  /** Sphinx keys of the last reading that are usable: checking one costs a point multiplication. */
-  #usableKeys: ReadonlySet<string> = new Set()
+  readonly #builder: TopologyBuilder
 
   /** Error: `MIX_OPTIONS` when there is no base URL, or one is no HTTP URL. */
   constructor(options: DirectoryReaderOptions) {
     this.#options = options
     // Not called as a method: browsers refuse a `fetch` whose `this` is not their window.
     this.#fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init))
-    if (options.baseUrls.length === 0) throw badBaseUrl('')
+    requireBaseUrls(options.baseUrls)
     this.#baseUrls = options.baseUrls.map(cleanBaseUrl)
+    const { clock, crypto, preferTls = false } = options
+    this.#builder = new TopologyBuilder({ clock, crypto, preferTls })
   }
 
   /** Errors: `MIX_DIRECTORY_UNREACHABLE`, `MIX_DIRECTORY_DOCUMENT`, `MIX_DIRECTORY_UNUSABLE`; the signal's reason. */
@@ -158,38 +157,10 @@ export class DirectoryReader implements TopologySource {
     const { absolute_epoch_id: epochId, rotation_id: rotationId } = mixnodes.metadata
     if (rewarded.epoch_id !== epochId) return undefined
 
-    const keys = new Set<string>()
-    const hopById = new Map<number, RouteNode>()
-    for (const node of mixnodes.nodes) {
-      const hop = performs(node) ? routeNode(node, this.#keyCheck(node, keys)) : undefined
-      if (hop !== undefined) hopById.set(node.node_id, hop)
-    }
-    const gatewayByIdentity = new Map<string, GatewayNode>()
-    for (const node of gateways.nodes) {
-      if (!performs(node)) continue
-      const gateway = gatewayNode(node, this.#keyCheck(node, keys), this.#options.preferTls ?? false)
-      if (gateway !== undefined) gatewayByIdentity.set(gateway.identity, gateway)
-    }
-    this.#usableKeys = keys
-
-    const layer = (ids: readonly number[]) => [...new Set(ids)].flatMap((id) => hopById.get(id) ?? [])
-    const layers = [layer(rewarded.layer1), layer(rewarded.layer2), layer(rewarded.layer3)] as const
-    const empty = layers.findIndex((nodes) => nodes.length === 0)
-    if (empty >= 0) throw unusable(baseUrl, `layer ${empty + 1} has no usable node`)
-    if (gatewayByIdentity.size === 0) throw unusable(baseUrl, 'there is no usable gateway')
-    return { layers, gateways: gatewayByIdentity, epochId, rotationId, readAt: this.#options.clock.now() }
-  }
-
-  /** The check for the key of this node; usable keys are noted in `usable`, for the next reading. */
-  #keyCheck({ x25519_sphinx_pubkey: text }: SkimmedNode, usable: Set<string>): KeyCheck {
-    return (publicKey) => {
-      const isUsable =
-        usable.has(text) ||
-        this.#usableKeys.has(text) ||
-        this.#options.crypto.x25519(PROBE_SCALAR, publicKey) !== undefined
-      if (isUsable) usable.add(text)
-      return isUsable
-    }
+    return this.#builder.build(
+      { rewarded, mixnodes: mixnodes.nodes, gateways: gateways.nodes, epochId, rotationId },
+      baseUrl,
+    )
   }
 }
 
@@ -237,10 +208,6 @@ function parseNode(value: unknown): SkimmedNode[] {
   }
 }
 
-function performs({ performance }: SkimmedNode): boolean {
-  return performancePercent(performance)! >= MINIMUM_PERFORMANCE
-}
-
 /** Whether two answers are of the same state of the network; when they were made does not matter. */
 function agree(a: NodesMetadata, b: NodesMetadata): boolean {
   return (
@@ -251,8 +218,13 @@ function agree(a: NodesMetadata, b: NodesMetadata): boolean {
   )
 }
 
-/** Without the slash at its end: paths are appended. */
-function cleanBaseUrl(text: string): string {
+/** Error: `MIX_OPTIONS` when there is none. */
+export function requireBaseUrls(baseUrls: readonly string[]): void {
+  if (baseUrls.length === 0) throw badBaseUrl('')
+}
+
+/** Without the slash at its end: paths are appended. Error: `MIX_OPTIONS`. */
+export function cleanBaseUrl(text: string): string {
   if (!URL.canParse(text)) throw badBaseUrl(text)
   const { protocol, host, pathname, username, password } = new URL(text)
   if (!/^https?:$/.test(protocol) || username !== '' || password !== '') throw badBaseUrl(text)
@@ -268,11 +240,6 @@ function disagreeing(url: string): never {
   const reason = 'its lists are not of one epoch, twice in a row'
   const message = `The directory at ${url} contradicts itself: ${reason}.`
   throw new MixError('MIX_DIRECTORY_DOCUMENT', message, { kind: 'peer', retry: true, data: { url, reason } })
-}
-
-function unusable(url: string, reason: string): MixError {
-  const message = `The network that the directory at ${url} shows cannot be used: ${reason}.`
-  return new MixError('MIX_DIRECTORY_UNUSABLE', message, { kind: 'network', retry: true, data: { url, reason } })
 }
 
 /** One error for all: its code is that of the directory that said most, one that answered before one that did not. */

@@ -22,6 +22,11 @@ export class ActiveClients {
     return this.#sessions.size
   }
 
+  /** Of those who are connected, as in maps (`keyOf`). */
+  keys(): Iterable<string> {
+    return this.#sessions.keys()
+  }
+
   find(identity: Uint8Array): ActiveSession | undefined {
     return this.#sessions.get(keyOf(identity))
   }

@@ -16,7 +16,7 @@ export interface DeliverySocket {
 /** Messages read from the mailbox at once. */
 const PAGE_MESSAGES = 100
 /** Unsent bytes in a client's socket past which messages take the way through the mailbox. */
-const SLOW_READER_BYTES = 1_048_576
+const SLOW_READER_BYTES = 262_144
 
 export class ClientDelivery {
   readonly #identity: Uint8Array
@@ -94,7 +94,7 @@ export class ClientDelivery {
       this.#push(content, (error) => {
         failed ||= error !== undefined && error !== null
         if (--outstanding > 0 || failed) return
-        this.#mailbox.deleteUpTo(this.#identity, last.id)
+        this.#mailbox.deleteUpTo(this.#identity, last.id, page.length)
         this.#drained.increment(page.length)
         if (this.#state === 'draining') this.#drain(last.id)
       })

@@ -4,7 +4,7 @@
  */
 import { concatBytes, equalBytes } from '@mixwright/runtime'
 import { NONCE_BYTES } from '@mixwright/wire'
-import type { SqlDatabase } from './gateway-database.js'
+import type { GatewayDatabase } from './gateway-database.js'
 
 export interface StoredClient {
   readonly sharedKey: Uint8Array
@@ -18,12 +18,14 @@ export interface StoredClient {
 const NONCES_PER_SECOND = 16
 
 export class ClientStore {
+  readonly #database: GatewayDatabase
   readonly #find
   readonly #register
   readonly #touch
   readonly #forget
 
-  constructor(database: SqlDatabase) {
+  constructor(database: GatewayDatabase) {
+    this.#database = database
     this.#find = database.prepare('SELECT shared_key, last_timestamp, last_nonces FROM clients WHERE identity = ?')
     this.#register = database.prepare(
       `INSERT INTO clients (identity, shared_key, last_timestamp, last_nonces) VALUES (?, ?, 0, x'')
@@ -52,17 +54,17 @@ export class ClientStore {
 
   /** Registering again replaces the key and keeps the rest. */
   register(identity: Uint8Array, sharedKey: Uint8Array): void {
-    this.#register.run([identity, sharedKey])
+    this.#database.transaction(() => this.#register.run([identity, sharedKey]))
   }
 
   /** Remember an accepted authentication. */
   touch(identity: Uint8Array, client: StoredClient, timestamp: number, nonce: Uint8Array): void {
     const sameSecond = timestamp === client.lastTimestamp ? client.lastNonces : new Uint8Array(0)
-    this.#touch.run([timestamp, concatBytes(sameSecond, nonce), identity])
+    this.#database.transaction(() => this.#touch.run([timestamp, concatBytes(sameSecond, nonce), identity]))
   }
 
   forget(identity: Uint8Array): void {
-    this.#forget.run([identity])
+    this.#database.transaction(() => this.#forget.run([identity]))
   }
 }
 

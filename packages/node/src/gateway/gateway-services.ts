@@ -5,6 +5,7 @@ import type { MixPacket } from '@mixwright/wire'
 import type { ActiveClients } from './active-clients.js'
 import type { ClientStore } from './client-store.js'
 import type { Mailbox } from './mailbox.js'
+import type { SessionStatistics } from './session-statistics.js'
 
 export interface GatewayServices {
   readonly clock: Clock
@@ -17,6 +18,7 @@ export interface GatewayServices {
   readonly clients: ClientStore
   readonly mailbox: Mailbox
   readonly active: ActiveClients
+  readonly statistics: SessionStatistics
   readonly forwarded: Counter
   forward(mixPacket: MixPacket): void
   counted(what: 'registrations' | 'authentications', result: 'accepted' | 'refused'): void

@@ -9,12 +9,16 @@ import type { MixPacket } from '@mixwright/wire'
 import type { FinalHop } from '../mix/ingress.js'
 import { droppedPackets } from '../mix/packet-metrics.js'
 import { ActiveClients } from './active-clients.js'
+import { ClientAddresses } from './client-addresses.js'
 import { ClientStore } from './client-store.js'
-import { type Durability, openGatewayDatabase, type SqlDatabase } from './gateway-database.js'
+import { type Durability, GatewayDatabase } from './gateway-database.js'
+import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './gateway-limits.js'
 import type { GatewayServices } from './gateway-services.js'
 import { Mailbox, type MailboxLimits } from './mailbox.js'
 import { Session } from './session.js'
-import { WebSocketListener } from './websocket-listener.js'
+import { SessionStatistics, type SessionSummary } from './session-statistics.js'
+import { type CertificateFiles, TlsCertificate } from './tls-certificate.js'
+import { WebSocketListener, type WebSocketListenerOptions } from './websocket-listener.js'
 
 export interface GatewayOptions {
   readonly clock: Clock
@@ -25,6 +29,10 @@ export interface GatewayOptions {
   /** Ed25519 seed of the gateway, 32 bytes. */
   readonly identitySeed: Uint8Array
   readonly listen: ListenAddress
+  /** How clients come in on `listen`: a simulation has its own way. @default websockets */
+  readonly openListener?: (options: WebSocketListenerOptions) => Promise<ClientListener>
+  /** A second door, for `wss`, with its certificate. */
+  readonly secure?: { readonly listen: ListenAddress } & CertificateFiles
   /** SQLite file of client keys and mailboxes. */
   readonly databaseFile: string
   /** @default 'power-loss' */
@@ -35,69 +43,86 @@ export interface GatewayOptions {
    */
   readonly maximumDatabaseBytes?: number
   readonly mailboxLimits?: Partial<MailboxLimits>
-  /** Open client connections. @default 8192 */
-  readonly maximumConnections?: number
+  /** @default DEFAULT_GATEWAY_LIMITS */
+  readonly limits?: Partial<GatewayLimits>
   /** Take the unsigned `authenticate` of older WASM clients. @default true */
   readonly acceptLegacyAuthentication?: boolean
   /** Towards the mix network; never throws. */
   forward(mixPacket: MixPacket): void
 }
 
+/** A door for clients. */
+export interface ClientListener {
+  readonly port: number
+  close(): Promise<void>
+}
+
+interface Parts {
+  readonly database: GatewayDatabase
+  readonly services: GatewayServices
+  readonly listener: ClientListener
+  readonly certificate: TlsCertificate | undefined
+  readonly secureListener: WebSocketListener | undefined
+}
+
 export class Gateway implements FinalHop {
   readonly websocketPort: number
-  readonly #database: SqlDatabase
+  /** Of `wss`, if there is that door. */
+  readonly secureWebsocketPort: number | undefined
+  readonly #parts: Parts
   readonly #services: GatewayServices
-  readonly #listener: WebSocketListener
   readonly #unregistered: Counter
 
-  private constructor(database: SqlDatabase, services: GatewayServices, listener: WebSocketListener) {
-    this.#database = database
-    this.#services = services
-    this.#listener = listener
-    this.websocketPort = listener.port
-    this.#unregistered = droppedPackets(services.metrics, 'unregistered-client')
+  private constructor(parts: Parts) {
+    this.#parts = parts
+    this.#services = parts.services
+    this.websocketPort = parts.listener.port
+    this.secureWebsocketPort = parts.secureListener?.port
+    this.#unregistered = droppedPackets(parts.services.metrics, 'unregistered-client')
   }
 
-  /** Open the database and listen. Errors: `MIX_GATEWAY_DATABASE`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
+  /**
+   * Open the database and listen. Errors: `MIX_GATEWAY_DATABASE`, `MIX_GATEWAY_CERTIFICATE`, `MIX_PORT_IN_USE`,
+   * `MIX_LISTEN_FAILED`.
+   */
   static async open(options: GatewayOptions): Promise<Gateway> {
-    const { clock, random, logger, metrics, crypto, identitySeed } = options
-    const database = openGatewayDatabase(
+    const { clock, logger, metrics, secure } = options
+    const limits = { ...DEFAULT_GATEWAY_LIMITS, ...options.limits }
+    const database = GatewayDatabase.open(
       options.databaseFile,
       options.durability ?? 'power-loss',
       options.maximumDatabaseBytes ?? 8 * 1024 ** 3,
     )
-    const mailbox = new Mailbox(database, clock, logger, metrics, options.mailboxLimits)
+    const services = servicesOf(options, database)
+    const opened: { close(): Promise<void> | void }[] = [database, services.mailbox]
     try {
-      const active = new ActiveClients()
-      metrics.gauge('mixwright_gateway_sessions', 'Clients connected and authenticated', {}, () => active.size)
-      const services: GatewayServices = {
-        clock,
-        random,
-        logger,
-        metrics,
-        crypto,
-        identitySeed,
-        acceptLegacyAuthentication: options.acceptLegacyAuthentication ?? true,
-        clients: new ClientStore(database),
-        mailbox,
-        active,
-        forwarded: metrics.counter('mixwright_gateway_forwarded_packets_total', 'Packets taken from clients'),
-        forward: (mixPacket) => options.forward(mixPacket),
-        counted: (what, result) =>
-          metrics.counter(`mixwright_gateway_${what}_total`, `Client ${what}`, { result }).increment(),
-      }
-      const listener = await WebSocketListener.open({
+      const addresses = new ClientAddresses(clock, metrics, limits)
+      metrics.gauge(
+        'nym_node_network_active_ingress_web_socket_connections',
+        'Open client connections',
+        {},
+        () => addresses.connections,
+      )
+      const door: Omit<WebSocketListenerOptions, 'listen'> = {
         clock,
         logger,
-        metrics,
-        listen: options.listen,
-        maximumConnections: options.maximumConnections ?? 8192,
+        limits,
+        addresses,
+        throttled: metrics.counter(
+          'mixwright_gateway_throttled_total',
+          'Stops in reading from clients that sent more than they may',
+        ),
         openSession: (socket) => new Session(socket, services),
-      })
-      return new Gateway(database, services, listener)
+      }
+      const certificate = secure && new TlsCertificate(secure, clock, logger, metrics)
+      if (certificate) opened.push(certificate)
+      const openListener = options.openListener ?? WebSocketListener.open
+      const listener = await openListener({ ...door, listen: options.listen })
+      opened.push(listener)
+      const secureListener = secure && (await WebSocketListener.open({ ...door, listen: secure.listen, certificate }))
+      return new Gateway({ database, services, listener, certificate, secureListener })
     } catch (error) {
-      mailbox.close()
-      database.close()
+      for (const part of opened.reverse()) await part.close()
       throw error
     }
   }
@@ -122,10 +147,48 @@ export class Gateway implements FinalHop {
     this.#services.mailbox.store(destination, message, accepted)
   }
 
+  /** What `/metrics/sessions` answers. */
+  sessionStatistics(): SessionSummary {
+    return this.#services.statistics.summary()
+  }
+
+  /**
+   * Read the certificate's files again, now rather than within a minute: the next connections see it, open ones live on.
+   * False, with an error in the log, when they cannot be used; then, and without `wss`, nothing changes.
+   */
+  reloadCertificate(): boolean {
+    return this.#parts.certificate?.reload() ?? false
+  }
+
   /** Drop all connections, write what waits, close the database. */
   async close(): Promise<void> {
-    await this.#listener.close()
+    const { listener, secureListener, certificate, database } = this.#parts
+    certificate?.close()
+    await Promise.all([listener.close(), secureListener?.close()])
     this.#services.mailbox.close()
-    this.#database.close()
+    database.close()
+  }
+}
+
+function servicesOf(options: GatewayOptions, database: GatewayDatabase): GatewayServices {
+  const { clock, random, logger, metrics, crypto, identitySeed } = options
+  const active = new ActiveClients()
+  metrics.gauge('mixwright_gateway_sessions', 'Clients connected and authenticated', {}, () => active.size)
+  return {
+    clock,
+    random,
+    logger,
+    metrics,
+    crypto,
+    identitySeed,
+    acceptLegacyAuthentication: options.acceptLegacyAuthentication ?? true,
+    clients: new ClientStore(database),
+    mailbox: new Mailbox(database, clock, logger, metrics, options.mailboxLimits),
+    active,
+    statistics: new SessionStatistics(clock, metrics, () => active.keys()),
+    forwarded: metrics.counter('mixwright_gateway_forwarded_packets_total', 'Packets taken from clients'),
+    forward: (mixPacket) => options.forward(mixPacket),
+    counted: (what, result) =>
+      metrics.counter(`mixwright_gateway_${what}_total`, `Client ${what}`, { result }).increment(),
   }
 }

@@ -22,12 +22,18 @@ import { parseClientRequest, parseSensitiveRequest } from '@mixwright/wire/gatew
 import type { ActiveSession } from './active-clients.js'
 import { authenticateClient, authenticateLegacyClient } from './authenticate-client.js'
 import { OPEN_BANDWIDTH } from './bandwidth.js'
+import type { ClientAddress } from './client-addresses.js'
 import { ClientDelivery, type DeliverySocket } from './client-delivery.js'
+import { keyOf } from './client-store.js'
 import type { GatewayServices } from './gateway-services.js'
 import { Registration } from './registration.js'
 
 /** The connection under a session. */
 export interface SessionSocket extends DeliverySocket {
+  /** Where it comes from, and what it may still try there. */
+  readonly address: ClientAddress
+  /** Whether the client sent so much that it is not read for the moment: it lives, but may not hear us. */
+  readonly throttled: boolean
   sendText(text: string): void
   ping(data: Uint8Array): void
   /** End the TCP connection without a Close frame: clients reconnect only then (02-gateway §1.2). */
@@ -42,6 +48,8 @@ interface ActiveState {
   readonly identity: Uint8Array
   readonly sharedKey: Uint8Array
   readonly delivery: ClientDelivery
+  /** Monotonic, milliseconds. */
+  readonly sinceMs: number
 }
 
 type State =
@@ -136,10 +144,7 @@ export class Session implements ActiveSession {
     this.#state = { kind: 'closed' }
     this.#deadline?.cancel()
     this.#endProbe(false)
-    if (state.kind === 'active') {
-      state.delivery.close()
-      this.#services.active.leave(state.identity, this)
-    }
+    if (state.kind === 'active') this.#leave(state)
   }
 
   /** Drop the connection. */
@@ -157,6 +162,7 @@ export class Session implements ActiveSession {
   /** Ask whether the client is still there: a ping, and its pong within a second. */
   isAlive(): Promise<boolean> {
     if (this.#state.kind === 'closed') return Promise.resolve(false)
+    if (this.#socket.throttled) return Promise.resolve(true)
     return new Promise((resolve) => {
       if (this.#probe === undefined) {
         const payload = this.#random.bytes(8)
@@ -177,7 +183,7 @@ export class Session implements ActiveSession {
 
   /** Bounds what an unauthenticated client may cost; false when it went too far and was dropped. */
   #countFresh(): boolean {
-    if (++this.#freshMessages > FRESH_MESSAGES) {
+    if (++this.#freshMessages > FRESH_MESSAGES || !this.#socket.address.mayAttempt()) {
       this.terminate()
       return false
     }
@@ -214,6 +220,11 @@ export class Session implements ActiveSession {
   }
 
   #beginRegistration(request: ClientRequest & { type: 'handshakePayload' | 'registerHandshakeInitRequest' }): void {
+    if (!this.#socket.address.mayRegister()) {
+      this.#services.counted('registrations', 'refused')
+      this.#send({ type: 'handshakeError', message: 'too many registrations from this address, try again later' })
+      return
+    }
     const registration = Registration.begin(request.data, request.protocol_version, this.#services)
     if (typeof registration === 'string') {
       this.#services.counted('registrations', 'refused')
@@ -274,11 +285,12 @@ export class Session implements ActiveSession {
   }
 
   #activate(identity: Uint8Array, sharedKey: Uint8Array): ClientDelivery {
-    const { mailbox, metrics, active } = this.#services
+    const { clock, mailbox, metrics, active, statistics } = this.#services
     const delivery = new ClientDelivery(identity, sharedKey, this.#socket, mailbox, this.#random, metrics)
     this.#deadline?.cancel()
-    this.#state = { kind: 'active', identity, sharedKey, delivery }
+    this.#state = { kind: 'active', identity, sharedKey, delivery, sinceMs: clock.monotonic() }
     active.enter(identity, this)
+    statistics.started(keyOf(identity))
     return delivery
   }
 
@@ -333,9 +345,14 @@ export class Session implements ActiveSession {
     const nonce = this.#random.bytes(NONCE_BYTES)
     this.#send({ type: 'encryptedResponse', ciphertext: seal(state.sharedKey, nonce, answer), nonce })
     if (!forget) return
-    state.delivery.close()
-    this.#services.active.leave(state.identity, this)
+    this.#leave(state)
     this.#state = { kind: 'forgotten' }
+  }
+
+  #leave({ delivery, identity, sinceMs }: ActiveState): void {
+    delivery.close()
+    this.#services.active.leave(identity, this)
+    this.#services.statistics.finished(this.#clock.monotonic() - sinceMs)
   }
 
   #forward(data: Uint8Array, state: ActiveState): void {

@@ -1,30 +1,27 @@
 /**
- * The websocket for clients (02-gateway §1): any path, no subprotocol, no compression, pings answered at any time, messages
- * capped. Each connection becomes a session; what is written within one turn of the event loop leaves as one packet.
+ * The door for clients (02-gateway §1): a port, with or without TLS, on which any path is a websocket without subprotocol
+ * and compression, pings answered at any time, messages capped. Each connection becomes a session.
  */
-import { createServer, type Server } from 'node:http'
-import type { Socket } from 'node:net'
-import type { Clock, Logger, Metrics } from '@mixwright/runtime'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type Server, type Socket } from 'node:net'
+import { type SecureContext, TLSSocket } from 'node:tls'
+import type { Clock } from '@mixwright/runtime'
 import { type ListenAddress, listenOn } from '@mixwright/runtime/node'
 import { MAX_BINARY_BYTES } from '@mixwright/wire'
-import { type RawData, type WebSocket, WebSocketServer } from 'ws'
-import type { Session, SessionSocket } from './session.js'
+import { WebSocketServer } from 'ws'
+import type { ClientAddress, ClientAddresses } from './client-addresses.js'
+import { type ConnectionServices, WebSocketConnection } from './websocket-connection.js'
 
-/** From the TCP connection to the end of the websocket upgrade, milliseconds. */
+/** From the TCP connection to the end of the websocket upgrade, milliseconds. Over TLS a few round trips more. */
 const UPGRADE_MS = 1_500
-/** For the last words to a client whose connection is ended, milliseconds. */
-const GOODBYE_MS = 1_000
-/** Unsent bytes past which a client that goes on asking without reading is dropped. More than any page of pushes. */
-const UNREAD_BYTES = 16 * 1024 * 1024
+const SECURE_UPGRADE_MS = 5_000
 
-export interface WebSocketListenerOptions {
+export interface WebSocketListenerOptions extends ConnectionServices {
   readonly clock: Clock
-  readonly logger: Logger
-  readonly metrics: Metrics
   readonly listen: ListenAddress
-  /** Open client connections; over it a TCP connection is dropped. */
-  readonly maximumConnections: number
-  openSession(socket: SessionSocket): Session
+  readonly addresses: ClientAddresses
+  /** With this it is `wss`: what to show to the next connection. */
+  readonly certificate?: { readonly context: SecureContext } | undefined
 }
 
 export class WebSocketListener {
@@ -38,42 +35,50 @@ export class WebSocketListener {
     this.#sockets = sockets
   }
 
+  /** Errors: `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
   static async open(options: WebSocketListenerOptions): Promise<WebSocketListener> {
+    const { clock, addresses, certificate } = options
     const sockets = new Set<Socket>()
-    options.metrics.gauge(
-      'nym_node_network_active_ingress_web_socket_connections',
-      'Open client connections',
-      {},
-      () => sockets.size,
-    )
+    /** Connections on the way to their upgrade, as what HTTP sees: the socket itself, or TLS on it. */
+    const arriving = new WeakMap<object, { address: ClientAddress; upgraded(): void }>()
     const websockets = new WebSocketServer({
       noServer: true,
       clientTracking: false,
       perMessageDeflate: false,
       maxPayload: MAX_BINARY_BYTES,
     })
-    const server = createServer({ noDelay: true }, (_request, response) => {
+    const http = createHttpServer((_request, response) => {
       response
         .writeHead(426, { 'content-type': 'text/plain', upgrade: 'websocket' })
         .end('This is a websocket for Nym clients.\n')
     })
-    server.maxConnections = options.maximumConnections
-    const upgraded = new WeakSet<Socket>()
-    server.on('connection', (socket: Socket) => {
+    http.on('upgrade', (request, stream, head) => {
+      websockets.handleUpgrade(request, stream, head, (websocket) => {
+        const arrival = arriving.get(stream)
+        if (arrival === undefined) return websocket.terminate()
+        arrival.upgraded()
+        new WebSocketConnection(websocket, stream, arrival.address, options)
+      })
+    })
+    const server = createServer({ noDelay: true }, (socket) => {
+      const address = addresses.enter(socket.remoteAddress ?? '')
+      if (address === undefined) return socket.destroy()
       sockets.add(socket)
-      const timer = options.clock.setTimer(UPGRADE_MS, () => !upgraded.has(socket) && socket.destroy(), {
+      socket.on('error', () => {})
+      const timer = clock.setTimer(certificate ? SECURE_UPGRADE_MS : UPGRADE_MS, () => socket.destroy(), {
         background: true,
       })
       socket.once('close', () => {
         timer.cancel()
         sockets.delete(socket)
+        address.leave()
       })
-    })
-    server.on('upgrade', (request, socket: Socket, head) => {
-      websockets.handleUpgrade(request, socket, head, (websocket) => {
-        upgraded.add(socket)
-        serve(websocket, socket, options)
-      })
+      const stream = certificate
+        ? new TLSSocket(socket, { isServer: true, secureContext: certificate.context })
+        : socket
+      stream.on('error', () => socket.destroy())
+      arriving.set(stream, { address, upgraded: () => timer.cancel() })
+      http.emit('connection', stream)
     })
     const port = await listenOn(server, options.listen)
     return new WebSocketListener(server, port, sockets)
@@ -85,68 +90,4 @@ export class WebSocketListener {
     for (const socket of this.#sockets) socket.destroy()
     await closed
   }
-}
-
-function serve(websocket: WebSocket, socket: Socket, { clock, logger, openSession }: WebSocketListenerOptions): void {
-  let corked = false
-  let ending = false
-  /** Hold writes back until the end of this turn of the event loop. */
-  const batch = () => {
-    if (corked) return
-    corked = true
-    socket.cork()
-    setImmediate(() => {
-      corked = false
-      socket.uncork()
-    })
-  }
-  const session = openSession({
-    get bufferedBytes() {
-      return websocket.bufferedAmount
-    },
-    sendText(text) {
-      batch()
-      websocket.send(text, { binary: false }, () => {})
-    },
-    sendBinary(data, written) {
-      batch()
-      websocket.send(data, { binary: true }, (error) => {
-        // A write that a dying socket cuts short is reported as a good one.
-        if (error || !socket.destroyed) written(error ?? undefined)
-        else written(new Error('the connection ended before'))
-      })
-    },
-    ping(data) {
-      if (websocket.readyState === websocket.OPEN) websocket.ping(data)
-    },
-    terminate() {
-      if (ending) return
-      ending = true
-      // What was written in this turn, an error's text above all, still leaves; but nobody is waited for.
-      const timer = clock.setTimer(GOODBYE_MS, () => websocket.terminate(), { background: true })
-      websocket.once('close', () => timer.cancel())
-      setImmediate(() => socket.end(() => websocket.terminate()))
-    },
-    pause: () => websocket.pause(),
-    resume: () => websocket.resume(),
-  })
-  /** Whatever a handler trips over ends this connection, never the process. */
-  const guarded = (handle: () => void) => {
-    if (ending) return
-    if (websocket.bufferedAmount > UNREAD_BYTES) return websocket.terminate()
-    try {
-      handle()
-    } catch (error) {
-      logger.error({ reason: (error as Error).message }, 'a client connection failed')
-      websocket.terminate()
-    }
-  }
-  websocket.on('message', (data: RawData, isBinary: boolean) => {
-    const bytes = data as Buffer
-    guarded(() => (isBinary ? session.onBinary(bytes) : session.onText(bytes.toString('utf8'))))
-  })
-  websocket.on('ping', () => guarded(() => {}))
-  websocket.on('pong', (data) => session.onPong(data))
-  websocket.on('error', () => websocket.terminate())
-  websocket.once('close', () => session.onClosed())
 }

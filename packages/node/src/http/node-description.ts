@@ -1,10 +1,10 @@
 /** What a node says about itself to a directory (05-mixnode §12), as data; serving it is `node-api.ts`'s. */
-import type { CryptoProvider } from '@mixwright/sphinx'
+import { type CryptoProvider, nodeAddress } from '@mixwright/sphinx'
 import {
   type AuxiliaryDetails,
   type BuildInformation,
   encodeBase58,
-  type HostInformation,
+  NOISE_VERSION,
   type SignedHostInformation,
   signHostInformation,
   type Websockets,
@@ -18,6 +18,7 @@ import type { SphinxKey } from '../mix/sphinx-keys.js'
 const ANNOUNCED_RELEASE = '1.37.0'
 
 export interface NodeDescription {
+  /** Signed at each reading: keys rotate. */
   readonly hostInformation: SignedHostInformation
   readonly roles: {
     readonly mixnode_enabled: boolean
@@ -28,6 +29,15 @@ export interface NodeDescription {
   readonly websockets: Websockets
   readonly auxiliaryDetails: AuxiliaryDetails
   readonly buildInformation: BuildInformation
+  readonly operator: OperatorDescription
+}
+
+/** What the operator tells people about the node. */
+export interface OperatorDescription {
+  readonly moniker: string
+  readonly website: string
+  readonly security_contact: string
+  readonly details: string
 }
 
 export interface NodeFacts {
@@ -35,57 +45,77 @@ export interface NodeFacts {
   readonly identityKey: Uint8Array
   readonly identitySeed: Uint8Array
   readonly sphinxKey: SphinxKey
-  /** Keys of the next rotation are announced before it begins. */
-  readonly preAnnouncedKey?: SphinxKey
-  readonly announcedIp: string
+  /** The secondary key, if any: it is announced only when it is the next rotation's. */
+  readonly secondaryKey?: SphinxKey | undefined
+  /** X25519, 32 bytes; without it peers speak plain TCP to us. */
+  readonly noiseKey?: Uint8Array | undefined
+  /** IP addresses under which others reach this node, in any spelling; the first is where peers connect. */
+  readonly announcedIps: readonly string[]
+  readonly hostname?: string | undefined
+  /** Country, two capital letters. */
+  readonly location?: string | undefined
   readonly mixPort: number
+  readonly verlocPort?: number | undefined
   /** Of mix nodes too: a directory drops a node that does not answer with one. */
   readonly websocketPort: number
+  /** Websocket over TLS; gateways only. */
+  readonly secureWebsocketPort?: number | undefined
+  readonly operator?: Partial<OperatorDescription> | undefined
 }
 
 export function describeNode(crypto: CryptoProvider, facts: NodeFacts): NodeDescription {
+  const { role, sphinxKey, secondaryKey, noiseKey } = facts
   const tagged = ({ rotationId, publicKey }: SphinxKey) => ({
     rotation_id: rotationId,
     public_key: encodeBase58(publicKey),
   })
-  const data: HostInformation = {
-    ip_address: [facts.announcedIp],
-    hostname: null,
+  const data = {
+    ip_address: facts.announcedIps.map((ip) => nodeAddress(ip, 0)?.host ?? ip),
+    hostname: facts.hostname ?? null,
     keys: {
       ed25519_identity: encodeBase58(facts.identityKey),
-      x25519_sphinx: encodeBase58(facts.sphinxKey.publicKey),
-      primary_x25519_sphinx_key: tagged(facts.sphinxKey),
-      pre_announced_x25519_sphinx_key: facts.preAnnouncedKey ? tagged(facts.preAnnouncedKey) : null,
-      // Null: peers speak plain TCP to us.
-      x25519_versioned_noise: null,
+      x25519_sphinx: encodeBase58(sphinxKey.publicKey),
+      primary_x25519_sphinx_key: tagged(sphinxKey),
+      pre_announced_x25519_sphinx_key:
+        secondaryKey?.rotationId === sphinxKey.rotationId + 1 ? tagged(secondaryKey) : null,
+      x25519_versioned_noise: noiseKey
+        ? { supported_version: NOISE_VERSION, x25519_pubkey: encodeBase58(noiseKey) }
+        : null,
     },
   }
   return {
-    hostInformation: signHostInformation(crypto, data, facts.identitySeed),
+    get hostInformation() {
+      return signHostInformation(crypto, data, facts.identitySeed)
+    },
     roles: {
-      mixnode_enabled: facts.role === 'mixnode',
-      gateway_enabled: facts.role === 'gateway',
+      mixnode_enabled: role === 'mixnode',
+      gateway_enabled: role === 'gateway',
       network_requester_enabled: false,
       ip_packet_router_enabled: false,
     },
-    websockets: { ws_port: facts.websocketPort, wss_port: null },
+    websockets: { ws_port: facts.websocketPort, wss_port: facts.secureWebsocketPort ?? null },
     auxiliaryDetails: {
-      location: null,
-      announce_ports: { verloc_port: null, mix_port: facts.mixPort },
+      location: facts.location ?? null,
+      announce_ports: { verloc_port: facts.verlocPort ?? null, mix_port: facts.mixPort },
       accepted_operator_terms_and_conditions: true,
     },
-    buildInformation: {
-      // Directories score any other name as 0.
-      binary_name: 'nym-node',
-      build_timestamp: '2026-11-24T00:00:00.000000000Z',
-      build_version: ANNOUNCED_RELEASE,
-      commit_sha: 'unknown',
-      commit_timestamp: '2026-11-24T00:00:00.000000000Z',
-      commit_branch: 'mixwright',
-      rustc_version: 'none',
-      rustc_channel: 'none',
-      cargo_profile: 'none',
-      cargo_triple: 'none',
-    },
+    buildInformation: BUILD_INFORMATION,
+    operator: { ...UNDESCRIBED, ...facts.operator },
   }
+}
+
+const UNDESCRIBED: OperatorDescription = { moniker: 'mixwright', website: '', security_contact: '', details: '' }
+
+const BUILD_INFORMATION: BuildInformation = {
+  // Directories score any other name as 0.
+  binary_name: 'nym-node',
+  build_timestamp: '2026-11-24T00:00:00.000000000Z',
+  build_version: ANNOUNCED_RELEASE,
+  commit_sha: 'unknown',
+  commit_timestamp: '2026-11-24T00:00:00.000000000Z',
+  commit_branch: 'mixwright',
+  rustc_version: 'none',
+  rustc_channel: 'none',
+  cargo_profile: 'none',
+  cargo_triple: 'none',
 }

@@ -1,68 +1,102 @@
 /**
- * One outgoing TCP connection to one next hop (05-mixnode §6.2, §6.3): a bounded queue, connecting with back-off, writes
- * batched per turn of the event loop. Unlike the official node it keeps what waits when a connection attempt fails, and
- * it reads the socket, so that a peer that went away is noticed before the next write.
+ * The outgoing link to one next hop (05-mixnode §6.2, §6.3): a bounded queue, connecting with back-off, a Noise
+ * handshake where the peer speaks Noise (§5), writes batched per turn of the event loop. Unlike the official node it keeps
+ * what waits when a connection attempt fails, and it reads the link, so that a peer that went away is noticed before the
+ * next write. Who speaks Noise is decided elsewhere.
  */
-import { connect, type Socket } from 'node:net'
 import { type Clock, type Random, type Timer, uniform } from '@mixwright/runtime'
-import type { NodeAddress } from '@mixwright/sphinx'
+import { MAX_NOISE_PLAINTEXT_BYTES } from '@mixwright/wire'
+import type { Link, LinkEvents } from '../link/link.js'
+import type { NoiseOutcome, NoiseStream } from '../noise/noise-stream.js'
 
 export interface OutboundLimits {
   /** Frames that wait for one peer; past it the oldest is dropped. @default 2000 */
   readonly queueFrames: number
-  /** Bytes handed to the operating system's socket but not yet taken by it, above which frames stay in the queue. @default 262144 */
-  readonly socketBufferBytes: number
-  /** TCP connection attempt, milliseconds. @default 1500 */
+  /** Bytes handed to the link but not yet taken by the network, above which frames stay in the queue. @default 262144 */
+  readonly linkBufferBytes: number
+  /** Connection attempt, milliseconds. @default 1500 */
   readonly connectTimeoutMs: number
+  /** Noise handshake, from the open connection on, milliseconds. @default 1500 */
+  readonly handshakeTimeoutMs: number
   /** Wait after the first failed attempt, milliseconds; doubles with each. @default 100 */
   readonly initialBackoffMs: number
   /** @default 10000 */
   readonly maximumBackoffMs: number
+  /** A frame that waited longer is dropped: its sender has sent another by now. Milliseconds. @default 10000 */
+  readonly maximumWaitMs: number
   /** A connection without a frame for this long is closed, milliseconds. @default 300000 */
   readonly idleMs: number
 }
 
 export const DEFAULT_OUTBOUND_LIMITS: OutboundLimits = {
   queueFrames: 2000,
-  socketBufferBytes: 262_144,
+  linkBufferBytes: 262_144,
   connectTimeoutMs: 1500,
+  handshakeTimeoutMs: 1500,
   initialBackoffMs: 100,
   maximumBackoffMs: 10_000,
+  maximumWaitMs: 10_000,
   idleMs: 300_000,
 }
 
+/** A frame, the moment at which it should have left the node, and the moment at which it was queued; both monotonic. */
+export interface OutboundFrame {
+  readonly frame: Uint8Array
+  readonly dueMs: number
+  readonly queuedAtMs: number
+}
+
+/** Begin a new link to the peer; never throws. */
+export type Connect = (events: LinkEvents) => Link
+
 export interface OutboundEvents {
-  sent(frames: number): void
-  /** Frames given up: the queue overflowed, or the connection broke with them in its buffer. */
-  dropped(reason: 'egress-queue-full' | 'egress-connection-lost' | 'shutdown', frames: number): void
+  /** Handed to the link. */
+  written(frames: readonly OutboundFrame[]): void
+  /** Taken by the network; `writtenAtMs` is monotonic. */
+  sent(frames: readonly OutboundFrame[], writtenAtMs: number): void
+  /** Frames given up: the queue overflowed, they waited too long, or the connection broke with them in its buffer. */
+  dropped(reason: 'egress-queue-full' | 'egress-late' | 'egress-connection-lost' | 'shutdown', frames: number): void
   /** Nothing queued and no connection: the owner may forget this object. */
   idle(): void
 }
 
 export class OutboundConnection {
-  readonly #address: NodeAddress
+  readonly #connectLink: Connect
   readonly #clock: Clock
   readonly #random: Random
   readonly #limits: OutboundLimits
   readonly #events: OutboundEvents
-  #queue: Uint8Array[] = []
+  readonly #startNoise: () => NoiseStream | undefined
+  #queue: OutboundFrame[] = []
   #queueHead = 0
-  #socket: Socket | undefined
+  #link: Link | undefined
+  /** Of the present link; undefined when it speaks plain. */
+  #noise: NoiseStream | undefined
+  /** Connected, and the handshake is done where there is one. */
   #connected = false
   #flushScheduled = false
-  /** Frames written to the socket whose fate is not yet known. */
+  /** Frames written to the link whose fate is not yet known. */
   #unconfirmed = 0
   #failures = 0
   #timer: Timer | undefined
   #lastUse: number
   #closed = false
 
-  constructor(address: NodeAddress, clock: Clock, random: Random, limits: OutboundLimits, events: OutboundEvents) {
-    this.#address = address
+  /** `startNoise` is asked at each new connection for an initiator with the key of this peer; undefined: speak plain. */
+  constructor(
+    connect: Connect,
+    clock: Clock,
+    random: Random,
+    limits: OutboundLimits,
+    events: OutboundEvents,
+    startNoise: () => NoiseStream | undefined = () => undefined,
+  ) {
+    this.#connectLink = connect
     this.#clock = clock
     this.#random = random
     this.#limits = limits
     this.#events = events
+    this.#startNoise = startNoise
     this.#lastUse = clock.monotonic()
   }
 
@@ -72,24 +106,29 @@ export class OutboundConnection {
 
   /** Whether it stands in a back-off after a failed attempt. */
   get backingOff(): boolean {
-    return this.#socket === undefined && this.#timer !== undefined
+    return this.#link === undefined && this.#timer !== undefined
   }
 
-  /** Frames that wait, not counting those already in the socket. */
+  /** Frames that wait, not counting those already in the link. */
   get queued(): number {
     return this.#queue.length - this.#queueHead
   }
 
-  /** Queue a frame; never blocks. */
-  send(frame: Uint8Array): void {
+  /** Frames that wait, or that the network has not taken yet. */
+  get waiting(): number {
+    return this.queued + this.#unconfirmed
+  }
+
+  /** Queue a frame; never blocks. `dueMs` is for the measuring of latency alone. */
+  send(frame: Uint8Array, dueMs: number = this.#clock.monotonic()): void {
     this.#lastUse = this.#clock.monotonic()
-    this.#queue.push(frame)
+    this.#queue.push({ frame, dueMs, queuedAtMs: this.#lastUse })
     if (this.queued > this.#limits.queueFrames) {
       this.#dequeue()
       this.#events.dropped('egress-queue-full', 1)
     }
     if (this.#connected) this.#scheduleFlush()
-    else if (this.#socket === undefined && this.#timer === undefined) this.#connect()
+    else if (this.#link === undefined && this.#timer === undefined) this.#connect()
   }
 
   /** Drop the connection and everything that waits. */
@@ -101,12 +140,12 @@ export class OutboundConnection {
     this.#queue = []
     this.#queueHead = 0
     if (lost > 0) this.#events.dropped('shutdown', lost)
-    this.#socket?.destroy()
+    this.#link?.destroy()
   }
 
-  #dequeue(): Uint8Array {
+  #dequeue(): OutboundFrame {
     const frame = this.#queue[this.#queueHead]!
-    this.#queue[this.#queueHead++] = undefined as unknown as Uint8Array
+    this.#queue[this.#queueHead++] = undefined as unknown as OutboundFrame
     if (this.#queueHead > 1024 && this.#queueHead * 2 > this.#queue.length) {
       this.#queue = this.#queue.slice(this.#queueHead)
       this.#queueHead = 0
@@ -115,37 +154,56 @@ export class OutboundConnection {
   }
 
   #connect(): void {
-    const { host, port } = this.#address
-    let socket: Socket
-    try {
-      socket = connect({ host, port, noDelay: true })
-    } catch {
-      // Port 0 and the like: an address that can never be reached. Wait as after any other failure.
-      this.#retryLater()
-      return
+    let deadline = this.#closeAfter(this.#limits.connectTimeoutMs)
+    this.#link = this.#connectLink({
+      opened: () => {
+        deadline.cancel()
+        const noise = this.#startNoise()
+        if (noise === undefined) return this.#established()
+        this.#noise = noise
+        deadline = this.#closeAfter(this.#limits.handshakeTimeoutMs)
+        this.#shakeHands(noise.start())
+      },
+      // Nothing is ever sent back after the handshake; reading shows the end of the peer.
+      data: (chunk) => {
+        if (this.#connected || this.#noise === undefined) return
+        this.#shakeHands(this.#noise.push(chunk, () => {}))
+        if (this.#connected) deadline.cancel()
+      },
+      drained: () => this.#flush(),
+      closed: () => {
+        deadline.cancel()
+        this.#afterClose()
+      },
+    })
+  }
+
+  #closeAfter(delayMs: number): Timer {
+    return this.#clock.setTimer(delayMs, () => this.#link?.destroy(), { background: true })
+  }
+
+  /** A peer that fails the handshake is one that cannot be reached: what waits goes on waiting, and never leaves in plain. */
+  #shakeHands(outcome: NoiseOutcome): void {
+    if (outcome === undefined) return
+    if ('error' in outcome) this.#link?.destroy()
+    else {
+      this.#link?.write([outcome.reply])
+      if (this.#noise?.established) this.#established()
     }
-    this.#socket = socket
-    const timeout = this.#clock.setTimer(this.#limits.connectTimeoutMs, () => socket.destroy(), { background: true })
-    socket.once('connect', () => {
-      timeout.cancel()
-      this.#connected = true
-      this.#failures = 0
-      this.#watchIdle()
-      this.#flush()
-    })
-    socket.on('drain', () => this.#flush())
-    socket.on('error', () => {})
-    socket.once('close', () => {
-      timeout.cancel()
-      this.#afterClose()
-    })
-    // Nothing is ever sent back; reading shows the end of the peer.
-    socket.resume()
+  }
+
+  #established(): void {
+    this.#connected = true
+    this.#failures = 0
+    this.#watchIdle()
+    this.#flush()
   }
 
   #afterClose(): void {
     const wasConnected = this.#connected
-    this.#socket = undefined
+    this.#link = undefined
+    this.#noise?.close()
+    this.#noise = undefined
     this.#connected = false
     if (this.#unconfirmed > 0) this.#events.dropped('egress-connection-lost', this.#unconfirmed)
     this.#unconfirmed = 0
@@ -158,7 +216,6 @@ export class OutboundConnection {
   }
 
   #retryLater(): void {
-    this.#socket = undefined
     const limit = Math.min(this.#limits.initialBackoffMs * 2 ** this.#failures, this.#limits.maximumBackoffMs)
     this.#failures++
     const wait = limit * (0.5 + 0.5 * uniform(this.#random))
@@ -176,7 +233,7 @@ export class OutboundConnection {
   #watchIdle(): void {
     const remaining = this.#limits.idleMs - (this.#clock.monotonic() - this.#lastUse)
     if (remaining <= 0) {
-      this.#socket?.end()
+      this.#link?.end()
       return
     }
     this.#timer = this.#clock.setTimer(remaining, () => this.#watchIdle(), { background: true })
@@ -191,25 +248,42 @@ export class OutboundConnection {
     })
   }
 
-  /** Hand all that fits to the socket as one vectored write. */
+  /** Hand over all that fits; with Noise, each batch as one Noise frame. */
   #flush(): void {
-    const socket = this.#socket
-    if (socket === undefined || !this.#connected || this.queued === 0) return
-    socket.cork()
-    let frames = 0
-    while (this.queued > 0 && socket.writableLength < this.#limits.socketBufferBytes) {
-      const frame = this.#dequeue()
-      frames++
-      if (this.queued === 0 || socket.writableLength + frame.length >= this.#limits.socketBufferBytes) {
-        const batch = frames
-        socket.write(frame, (error) => {
-          if (error || this.#socket !== socket) return
-          this.#unconfirmed -= batch
-          this.#events.sent(batch)
-        })
-      } else socket.write(frame)
+    const link = this.#link
+    if (link === undefined || !this.#connected) return
+    this.#dropLate()
+    while (this.queued > 0 && link.bufferedBytes < this.#limits.linkBufferBytes) {
+      const batch = this.#dequeueBatch()
+      const frames = batch.map(({ frame }) => frame)
+      const writtenAtMs = this.#clock.monotonic()
+      this.#unconfirmed += batch.length
+      this.#events.written(batch)
+      link.write(this.#noise ? [this.#noise.seal(frames)] : frames, (error) => {
+        if (error || this.#link !== link) return
+        this.#unconfirmed -= batch.length
+        this.#events.sent(batch, writtenAtMs)
+      })
     }
-    this.#unconfirmed += frames
-    socket.uncork()
+  }
+
+  #dropLate(): void {
+    const oldestMs = this.#clock.monotonic() - this.#limits.maximumWaitMs
+    while (this.queued > 0 && this.#queue[this.#queueHead]!.queuedAtMs < oldestMs) {
+      this.#dequeue()
+      this.#events.dropped('egress-late', 1)
+    }
+  }
+
+  /** Frames that fit one Noise frame together, at least one. */
+  #dequeueBatch(): OutboundFrame[] {
+    const batch: OutboundFrame[] = []
+    let bytes = 0
+    do {
+      const next = this.#dequeue()
+      batch.push(next)
+      bytes += next.frame.length
+    } while (this.queued > 0 && bytes + this.#queue[this.#queueHead]!.frame.length <= MAX_NOISE_PLAINTEXT_BYTES)
+    return batch
   }
 }

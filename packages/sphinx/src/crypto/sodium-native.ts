@@ -26,6 +26,8 @@ const ZERO_NONCE = new Uint8Array(8)
 export function sodiumNative(): CryptoProvider {
   const sodium = createRequire(import.meta.url)('sodium-native') as SodiumNative
   const kdf = new KdfSha256()
+  // A short array that native code has seen costs the engine more than the copy out of one that stays.
+  const product = new Uint8Array(32)
 
   const keyPair = (seed: Uint8Array) => {
     requireLength(seed, 32)
@@ -40,12 +42,13 @@ export function sodiumNative(): CryptoProvider {
     x25519(scalar, point) {
       requireLength(scalar, 32)
       requireLength(point, 32)
-      const out = new Uint8Array(32)
       try {
-        sodium.crypto_scalarmult(out, scalar, point)
+        sodium.crypto_scalarmult(product, scalar, point)
       } catch {
         return undefined
       }
+      const out = new Uint8Array(product)
+      product.fill(0)
       return out
     },
     x25519Base(scalar) {

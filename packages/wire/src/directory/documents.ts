@@ -127,6 +127,10 @@ export const rewardedSetSchema = struct({
 })
 export type RewardedSet = ValueOf<typeof rewardedSetSchema>
 
+/** Which addresses are some node's, and whose: an entry for every address that was asked after. */
+export const nodesByAddressesSchema = struct({ existence: addressMap(optional(u32)) })
+export type NodesByAddresses = ValueOf<typeof nodesByAddressesSchema>
+
 /** JSON only: its Rust type cannot be written as bincode. */
 export const keyRotationInfoSchema = struct({
   key_rotation_state: struct({ validity_epochs: u32, initial_epoch_id: u32 }),
@@ -255,6 +259,38 @@ function mapOf<T>(keys: readonly string[], inner: Schema<T>): Schema<Record<stri
       const source = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
       for (const name of keys)
         if (Object.hasOwn(source, name)) checked[name] = inner.check(source[name], `${path}.${name}`)
+      return checked
+    },
+  }
+}
+
+/** A map from IP addresses, in the order of its entries. */
+function addressMap<T>(inner: Schema<T>): Schema<Record<string, T>> {
+  return {
+    write(writer, value) {
+      const entries = Object.entries(value)
+      writer.varint(entries.length)
+      for (const [address, item] of entries) {
+        ipAddress.write(writer, address)
+        inner.write(writer, item)
+      }
+    },
+    read(reader) {
+      const value: Record<string, T> = {}
+      const count = reader.count()
+      for (let i = 0; i < count; i++) {
+        const address = ipAddress.read(reader)
+        value[address] = inner.read(reader)
+      }
+      return value
+    },
+    check(value, path) {
+      const checked: Record<string, T> = {}
+      const source = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+      for (const [address, item] of Object.entries(source)) {
+        const place = `${path}.${address}`
+        checked[ipAddress.check(address, place)] = inner.check(item, place)
+      }
       return checked
     },
   }

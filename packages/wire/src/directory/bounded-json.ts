@@ -4,15 +4,23 @@
  */
 import { concatBytes, MixError } from '@mixwright/runtime'
 
+const POST_HEADERS = { accept: 'application/json', 'content-type': 'application/json' }
+
 /** The platform's `fetch`, or something that behaves like it. */
 export type Fetch = typeof globalThis.fetch
 
 /**
- * Read and parse `url`. Errors: `MIX_DIRECTORY_UNREACHABLE` when no document comes, `MIX_DIRECTORY_DOCUMENT` when it is too
+ * Read and parse `url`; with a `body`, post that as JSON. Errors: `MIX_DIRECTORY_UNREACHABLE` when no document comes, `MIX_DIRECTORY_DOCUMENT` when it is too
  * long or no JSON, the signal's reason when that aborts.
  */
-export async function fetchJson(fetch: Fetch, url: string, maxBytes: number, signal: AbortSignal): Promise<unknown> {
-  const bytes = await download(fetch, url, maxBytes, signal)
+export async function fetchJson(
+  fetch: Fetch,
+  url: string,
+  maxBytes: number,
+  signal: AbortSignal,
+  body?: unknown,
+): Promise<unknown> {
+  const bytes = await fetchBytes(fetch, url, maxBytes, signal, body)
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch {
@@ -20,11 +28,19 @@ export async function fetchJson(fetch: Fetch, url: string, maxBytes: number, sig
   }
 }
 
-async function download(fetch: Fetch, url: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+/** The same, not parsed. Errors: `MIX_DIRECTORY_UNREACHABLE`, `MIX_DIRECTORY_DOCUMENT` when it is too long, the signal's reason. */
+export async function fetchBytes(
+  fetch: Fetch,
+  url: string,
+  maxBytes: number,
+  signal: AbortSignal,
+  body?: unknown,
+): Promise<Uint8Array> {
   try {
     const response = await fetch(url, {
       signal,
       headers: { accept: 'application/json' },
+      ...(body !== undefined && { method: 'POST', body: JSON.stringify(body), headers: POST_HEADERS }),
       cache: 'no-store',
       credentials: 'omit',
       referrerPolicy: 'no-referrer',

@@ -1,0 +1,39 @@
+/** From the flags of `mixwright node …` and `mixwright directory …` to the server that they name, and its options. */
+import type { Command } from 'commander'
+import { DataHome, withHomeFlags } from './data-home.js'
+import { type OptionsOf, type OptionTable, readTable, withTableFlags } from './option-table.js'
+import { readToml } from './options.js'
+
+export interface GivenFlags<Table extends OptionTable> {
+  readonly home: DataHome
+  readonly json: boolean
+  /** Of a new server. Error: `MIX_OPTIONS`. */
+  newOptions(): OptionsOf<Table>
+  /** Of one that exists. Errors: `MIX_SERVER_UNKNOWN`, `MIX_OPTIONS`, `MIX_CONFIG_FILE`. */
+  options(): Promise<OptionsOf<Table>>
+}
+
+/** Error: `MIX_OPTIONS` for an id that is none. */
+export function givenFlags<Table extends OptionTable>(
+  kind: 'node' | 'directory',
+  table: Table,
+  flags: Readonly<Record<string, unknown>>,
+): GivenFlags<Table> {
+  const { id, home: where, json, ...given } = flags
+  const home = new DataHome(kind, id as string, where as string | undefined)
+  const prefix = `MIXWRIGHT_${kind.toUpperCase()}_`
+  return {
+    home,
+    json: json === true,
+    newOptions: () => readTable(table, prefix, {}, given),
+    async options() {
+      home.check()
+      return readTable(table, prefix, await readToml(home.configFile), given)
+    },
+  }
+}
+
+/** Flags of the sub-commands that take all options. */
+export function withServerFlags(command: Command, kind: 'node' | 'directory', table: OptionTable): Command {
+  return withTableFlags(withHomeFlags(command, kind), table)
+}

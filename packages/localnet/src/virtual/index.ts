@@ -1,0 +1,6 @@
+export type { Conservation, NodeBalance } from './conservation.js'
+export type { Path } from './path.js'
+export { type Letter, VirtualClient } from './virtual-client.js'
+export { VirtualNetwork, type VirtualNetworkOptions } from './virtual-network.js'
+export { VirtualNode } from './virtual-node.js'
+export { World } from './world.js'

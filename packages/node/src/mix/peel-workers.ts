@@ -1,0 +1,155 @@
+/**
+ * Peeling on all cores (05-mixnode §18.3 E, F1): worker threads that each get one batch after the other. Sockets, delays and
+ * the replay check stay on the main thread. A worker that dies is replaced, and what it held is given up, counted by the
+ * caller.
+ */
+import { Worker } from 'node:worker_threads'
+import type { Logger, Metrics } from '@mixwright/runtime'
+import type { CryptoProviderName } from '@mixwright/sphinx'
+import type { Frame } from '@mixwright/wire'
+import type { PacketOutcome, PacketRoles } from './packet-pipeline.js'
+import { packFrames, unpackOutcomes } from './peel-batch.js'
+import type { PeelWorkerData, PeelWorkerMessage } from './peel-worker.js'
+import type { Peeler } from './peeler.js'
+import type { SphinxKeys } from './sphinx-keys.js'
+
+export interface PeelWorkersOptions {
+  /** Threads; at least 1. */
+  readonly count: number
+  readonly crypto: CryptoProviderName
+  readonly roles: PacketRoles
+  readonly keys: SphinxKeys
+  readonly logger: Logger
+  readonly metrics: Metrics
+}
+
+/** Frames of one batch: enough that handing over costs little, few enough to wait little. */
+const BATCH = 32
+/** Batches that one worker has: one in work, one ready behind it. */
+const BATCHES_PER_WORKER = 2
+
+interface Batch {
+  readonly frames: readonly Frame[]
+  readonly done: (outcomes: readonly (PacketOutcome | undefined)[]) => void
+}
+
+export class PeelWorkers implements Peeler {
+  readonly #options: PeelWorkersOptions
+  readonly #workers: PeelThread[] = []
+  #keys: SphinxKeys
+  #closing = false
+  onRoom: (() => void) | undefined
+
+  private constructor(options: PeelWorkersOptions) {
+    this.#options = options
+    this.#keys = options.keys
+  }
+
+  /** Start the threads; resolves once all of them run. */
+  static async start(options: PeelWorkersOptions): Promise<PeelWorkers> {
+    const workers = new PeelWorkers(options)
+    for (let i = 0; i < options.count; i++) workers.#workers.push(workers.#spawn())
+    try {
+      await Promise.all(workers.#workers.map(({ online }) => online))
+    } catch (error) {
+      await workers.close()
+      throw error
+    }
+    return workers
+  }
+
+  get room(): number {
+    return this.#workers.some(({ batches }) => batches.length < BATCHES_PER_WORKER) ? BATCH : 0
+  }
+
+  get underWay(): number {
+    return this.#workers.reduce(
+      (sum, { batches }) => sum + batches.reduce((frames, batch) => frames + batch.frames.length, 0),
+      0,
+    )
+  }
+
+  peel(frames: readonly Frame[], done: Batch['done']): void {
+    const idlest = this.#workers.reduce((least, worker) => {
+      return worker.batches.length < least.batches.length ? worker : least
+    })
+    idlest.batches.push({ frames, done })
+    const batch = packFrames(frames)
+    idlest.post({ kind: 'batch', batch }, [batch.buffer as ArrayBuffer])
+  }
+
+  setKeys(keys: SphinxKeys): void {
+    this.#keys = keys
+    for (const worker of this.#workers) worker.post(keysMessage(keys))
+  }
+
+  /** End the threads. What they hold is given up. */
+  async close(): Promise<void> {
+    this.#closing = true
+    await Promise.all(this.#workers.map((worker) => worker.terminate()))
+  }
+
+  #spawn(): PeelThread {
+    const { crypto, roles, logger, metrics } = this.#options
+    const thread: PeelThread = new PeelThread(
+      { crypto, roles },
+      {
+        answered: (batch) => {
+          const full = this.room === 0
+          const { frames, done } = thread.batches.shift()!
+          done(unpackOutcomes(batch, frames))
+          if (full) this.onRoom?.()
+        },
+        ended: (reason) => {
+          const lost = thread.batches.splice(0)
+          if (!this.#closing) {
+            logger.error({ reason, batches: lost.length }, 'a peel worker died; it is replaced')
+            metrics.counter('mixwright_peel_workers_replaced_total', 'Peel workers that died').increment()
+            this.#workers[this.#workers.indexOf(thread)] = this.#spawn()
+          }
+          for (const { frames, done } of lost) done(frames.map(() => undefined))
+          if (!this.#closing) this.onRoom?.()
+        },
+      },
+    )
+    thread.post(keysMessage(this.#keys))
+    return thread
+  }
+}
+
+function keysMessage({ primary, secondary }: SphinxKeys): PeelWorkerMessage {
+  return { kind: 'keys', primary, secondary }
+}
+
+/** One thread and the batches it has. */
+class PeelThread {
+  readonly batches: Batch[] = []
+  readonly online: Promise<void>
+  readonly #worker: Worker
+
+  constructor(
+    workerData: PeelWorkerData,
+    { answered, ended }: { answered(batch: Uint8Array): void; ended(reason: string): void },
+  ) {
+    this.#worker = new Worker(new URL('./peel-worker.js', import.meta.url), { workerData })
+    let reason = 'it ended by itself'
+    this.online = new Promise((resolve, reject) => {
+      this.#worker.once('online', resolve)
+      this.#worker.once('error', reject)
+    })
+    this.online.catch(() => {})
+    this.#worker.on('message', answered)
+    this.#worker.on('error', (error: Error) => {
+      reason = error.message
+    })
+    this.#worker.once('exit', () => ended(reason))
+  }
+
+  post(message: PeelWorkerMessage, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(message, transfer)
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate()
+  }
+}
