@@ -14,7 +14,7 @@ import { loadCryptoProvider } from '@mixwright/sphinx'
 import { Floor } from './node/floor.js'
 import type { NodeUnderTestOptions } from './node/node-under-test.js'
 import { preparePackets } from './node/packet-pool.js'
-import { CONNECTIONS, measureRow, type RowOptions, type RowResult, WINDOW } from './node/row.js'
+import { CONNECTIONS, measureRow, type RowOptions, type RowResult, windowOf } from './node/row.js'
 
 const { values: flags } = parseArgs({
   options: {
@@ -105,7 +105,7 @@ if (wanted('delays')) await preparePackets(50, DELAYED + 10_000, say)
 
 say(heading())
 for (const { name, node, parts } of SUBJECTS.filter((subject) => wanted(subject.name))) {
-  const { packetsPerSecond } = await run(name, 'capacity', { node, load: { window: WINDOW } })
+  const { packetsPerSecond } = await run(name, 'capacity', { node, load: windowOf(node) })
   for (const part of parts) {
     const rate = (packetsPerSecond * part) / CONNECTIONS
     await run(name, `${part * 100} %`, { node, load: { rates: new Array<number>(CONNECTIONS).fill(rate) } })
@@ -114,7 +114,7 @@ for (const { name, node, parts } of SUBJECTS.filter((subject) => wanted(subject.
 
 if (wanted('overload')) {
   const node = { ...plain, replay: true }
-  const { packetsPerSecond } = await run('overload', 'capacity', { node, load: { window: WINDOW } })
+  const { packetsPerSecond } = await run('overload', 'capacity', { node, load: windowOf(node) })
   const flood = new Array<number>(CONNECTIONS - 1).fill((3 * packetsPerSecond - HONEST_RATE) / (CONNECTIONS - 1))
   await run('overload', '300 %', { node, load: { rates: [HONEST_RATE, ...flood] } })
 }
@@ -122,7 +122,7 @@ if (wanted('overload')) {
 if (wanted('delays')) {
   const node = { ...plain, replay: true }
   const { packetsPerSecond } =
-    find('plain', 'capacity') ?? (await run('delays', 'capacity', { node, load: { window: WINDOW } }))
+    find('plain', 'capacity') ?? (await run('delays', 'capacity', { node, load: windowOf(node) }))
   const rate = packetsPerSecond / 2
   await run('delays', '50 %', {
     node,
@@ -191,8 +191,8 @@ function machine(): string {
 
 /** What a row is in JSON. */
 function figures({ observed, ...row }: Row) {
-  const { latency, lagP99Ms, connections } = observed
-  return { ...row, timesFloor: row.cpuMicros / floor.micros, latency, lagP99Ms, connections }
+  const { latency, lagP99Ms, correlation, connections } = observed
+  return { ...row, timesFloor: row.cpuMicros / floor.micros, latency, lagP99Ms, correlation, connections }
 }
 
 function cells(cells: readonly string[]): string {

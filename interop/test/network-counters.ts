@@ -5,8 +5,8 @@ import type { Network } from '@mixwright/localnet'
 export function dropsByReason(net: Network): Record<string, number> {
   const drops: Record<string, number> = {}
   for (const { metrics } of nodes(net)) {
-    for (const { name, samples } of metrics.families()) {
-      if (name !== 'mixwright_dropped_packets_total') continue
+    for (const { type, name, samples } of metrics.families()) {
+      if (type !== 'counter' || name !== 'mixwright_dropped_packets_total') continue
       for (const { labels, cell } of samples.values()) {
         const reason = labels.reason ?? ''
         if (cell.value > 0) drops[reason] = (drops[reason] ?? 0) + cell.value

@@ -74,6 +74,10 @@ export interface Latency {
   readonly maxMs: number
 }
 
+/** When a packet that did not come out makes room for another in the window: the node has dropped it. */
+const GIVEN_UP_MS = 1000
+const GIVE_UP_LOOK_MS = 100
+
 class Connection {
   readonly sender: Sender
   /** Packets a second, and how many of them were offered since. */
@@ -107,12 +111,17 @@ class Generator {
   readonly #pool: PacketPool
   readonly #again: boolean
   readonly #connections: readonly Connection[]
+  /** By packet; NaN once it came out. */
   readonly #sentAt: Float64Array
   readonly #sentOn: Uint8Array
   #load: Load | undefined
   #next = 0
   #sent = 0
   #received = 0
+  /** Given up. */
+  #lost = 0
+  /** The first packet that is neither received nor given up, or the next one. */
+  #oldest = 0
   /** Of the read that is going on. */
   #readAt = 0
 
@@ -134,7 +143,7 @@ class Generator {
       cpuMicros: user + system,
       sent: this.#sent,
       received: this.#received,
-      exhausted: !this.#again && this.#next === this.#pool.size,
+      exhausted: this.#exhausted,
       ...(order === 'tell' && { observed: this.#observed() }),
     }
   }
@@ -149,16 +158,36 @@ class Generator {
     connection.added.push(this.#readAt - this.#sentAt[index]! - delayMs)
     connection.delays.push(delayMs)
     connection.refill++
+    this.#sentAt[index] = Number.NaN
   }
 
   read(): void {
     this.#readAt = 0
-    if (this.#load === undefined || !('window' in this.#load)) return
+    if (this.#load !== undefined && 'window' in this.#load) this.#refill()
+  }
+
+  #refill(): void {
     for (const connection of this.#connections) {
       const count = connection.refill
       connection.refill = 0
       if (count > 0) this.#write(connection, count)
     }
+  }
+
+  #giveUp(load: Load): void {
+    if (this.#load !== load) return
+    const before = performance.now() - GIVEN_UP_MS
+    while (this.#oldest !== this.#next) {
+      const sentAt = this.#sentAt[this.#oldest]!
+      if (sentAt > before) break
+      if (!Number.isNaN(sentAt)) {
+        this.#lost++
+        this.#connections[this.#sentOn[this.#oldest]!]!.refill++
+      }
+      this.#oldest = (this.#oldest + 1) % this.#pool.size
+    }
+    this.#refill()
+    setTimeout(() => this.#giveUp(load), GIVE_UP_LOOK_MS)
   }
 
   #begin(load: Load): void {
@@ -171,9 +200,10 @@ class Generator {
       connection.due = 0
     })
     if ('rates' in load) return this.#tick(load)
-    const underWay = this.#sent - this.#received
+    const underWay = this.#sent - this.#received - this.#lost
     const share = Math.ceil(Math.max(0, load.window - underWay) / this.#connections.length)
     for (const connection of this.#connections) this.#write(connection, share)
+    this.#giveUp(load)
   }
 
   /** Each millisecond, or as soon after it as the system wakes us: everything that has become due. */
@@ -200,17 +230,19 @@ class Generator {
     const now = performance.now()
     const on = this.#connections.indexOf(connection)
     for (let n = 0; n < count; n++) {
-      if (this.#next === this.#pool.size) {
-        if (!this.#again) break
-        this.#next = 0
-      }
-      const index = this.#next++
+      if (this.#exhausted) break
+      const index = this.#next
+      this.#next = (index + 1) % this.#pool.size
       this.#sentAt[index] = now
       this.#sentOn[index] = on
+      this.#sent++
       frames.push(this.#pool.frame(index))
     }
-    this.#sent += frames.length
     if (frames.length > 0) connection.sender.write(frames)
+  }
+
+  get #exhausted(): boolean {
+    return !this.#again && this.#sent === this.#pool.size
   }
 
   #observed(): Observed {

@@ -45,8 +45,8 @@ export interface RowResult {
   readonly lost: number
 }
 
-/** Packets under way when it is about the most that the node can do. */
-export const WINDOW = 256
+/** Packets under way when it is about the most that the node can do: with noble fewer, or they would wait until they are dropped. */
+export const windowOf = ({ crypto }: NodeUnderTestOptions): Load => ({ window: crypto === 'noble' ? 64 : 256 })
 /** Connections to the node, as from so many peers. */
 export const CONNECTIONS = 4
 /** From a change of load until it is measured. */
@@ -59,7 +59,7 @@ const DRAIN_LOOK_MS = 100
 const clock = new RealClock()
 
 export async function measureRow(options: RowOptions): Promise<RowResult> {
-  const { node: nodeOptions, load, meanDelayMs, packets } = options
+  const { node: nodeOptions, meanDelayMs, packets } = options
   const { part: node, ready } = await Part.start<NodeReady, 'report', NodeReport>(
     './node-under-test.js',
     nodeOptions,
@@ -79,7 +79,7 @@ export async function measureRow(options: RowOptions): Promise<RowResult> {
       generatorOptions,
     )
     try {
-      return await measure(options, load, node, generator)
+      return await measure(options, node, generator)
     } finally {
       await generator.stop()
     }
@@ -89,12 +89,11 @@ export async function measureRow(options: RowOptions): Promise<RowResult> {
 }
 
 async function measure(
-  { warmMs, slices }: RowOptions,
-  load: Load,
+  { node: nodeOptions, load, warmMs, slices }: RowOptions,
   node: Part<'report', NodeReport>,
   generator: Part<GeneratorOrder, Progress>,
 ): Promise<RowResult> {
-  await generator.ask({ load: { window: WINDOW } })
+  await generator.ask({ load: windowOf(nodeOptions) })
   await sleep(clock, warmMs)
   await generator.ask({ load })
   await sleep(clock, SETTLE_MS)
@@ -108,6 +107,8 @@ async function measure(
     taken.push(slice(before, now))
     before = now
   } while (taken.length < slices && !before.generator.exhausted)
+  // The packets ran out within the last one.
+  if (before.generator.exhausted && taken.length > 1) taken.pop()
   const { observed } = await generator.ask('tell')
   await generator.ask('pause')
   const lost = await drain(node, generator)

@@ -8,7 +8,6 @@ import { join, resolve } from 'node:path'
 import { MixError } from '@mixwright/runtime'
 import { writeFileAtomically } from '@mixwright/runtime/node'
 import type { Command } from 'commander'
-import { lock } from 'proper-lockfile'
 
 const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/
 
@@ -79,6 +78,7 @@ export class DataHome {
 
   /** Hold the directory alone, until the returned function is called. Errors: `MIX_DATA_LOCKED`, `MIX_DATA_UNUSABLE`. */
   async lock(): Promise<() => Promise<void>> {
+    const { lock } = await import('proper-lockfile')
     try {
       return await lock(this.path, {
         stale: LOCK_STALE_MS,

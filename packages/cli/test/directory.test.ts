@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { connect } from '@mixwright/client'
+import { MixError } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
 import { assertOneLine, Run } from './running-command.js'
 
@@ -34,6 +35,17 @@ async function freePort(): Promise<number> {
   const port = await listenOn(server, { host: '127.0.0.1', port: 0 })
   await new Promise((resolve) => server.close(resolve))
   return port
+}
+
+/** Try until the network that the directory shows is a whole one. */
+async function whenUsable<T>(attempt: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof MixError && error.retry)) throw error
+    }
+  }
 }
 
 describe('mixwright directory init', () => {
@@ -81,12 +93,24 @@ describe('a network of processes', () => {
   it('is founded, joined, used, verified, and stopped', async () => {
     const port = String(await freePort())
     const url = `http://127.0.0.1:${port}/api`
-    const { stdout } = await init('net', '--port', port, '--allow-local-addresses', '--registration', 'open', '--json')
+    const local = [
+      '--allow-local-addresses',
+      '--registration',
+      'open',
+      '--epoch-ms',
+      '15000',
+      '--validity-epochs',
+      '1000',
+    ]
+    const { stdout } = await init('net', '--port', port, '--json', ...local)
     const { key } = JSON.parse(stdout)
-    const alone = ['--authority', `${key}@${url}`]
+    const token = '0123456789abcdef'
+    const alone = ['--metrics-token', token, '--authority', `${key}@${url}`]
     const directory = start(['directory', 'run', '--id', 'net', '--json', ...alone])
     assert.equal(JSON.parse(await directory.prints('\n')).url, url)
-    assertOneLine(await finish(['directory', 'run', '--id', 'net', '--log', 'silent']), 'MIX_DATA_LOCKED')
+    const twice = await finish(['directory', 'run', '--id', 'net'])
+    assert.equal(twice.code, 1)
+    assert.match(twice.stderr, /MIX_DATA_LOCKED/)
 
     const ids = ['mix1', 'mix2', 'mix3', 'gate']
     const nodes = await Promise.all(
@@ -96,19 +120,24 @@ describe('a network of processes', () => {
         const about = ['--ips', '127.0.0.1', '--directory', url, '--role', role, '--workers', '0', '--log', 'silent']
         const made = await finish(['node', 'init', '--id', id, ...about, ...ports])
         assert.equal(made.code, 0, made.stderr)
-        const node = start(['node', 'run', '--id', id, '--json'])
+        // Some believe the document, some the directory.
+        const node = start(['node', 'run', '--id', id, '--json', ...(id === 'mix1' ? ['--authority', key] : [])])
         await node.prints('\n')
         return node
       }),
     )
 
-    const client = await connect({ directory: url, profile: 'local', deadlineMs: 60_000 })
+    const client = await whenUsable(() => connect({ directory: url, authorities: [key], profile: 'local' }))
     await client.send(client.address, 'round trip').acknowledged
     for await (const message of client.messages()) {
       assert.equal(message.text(), 'round trip')
       break
     }
     await client.close()
+
+    const pinned = ['--directory', url, '--authority', key, '--profile', 'local']
+    const trusting = await finish(['client', 'init', '--id', 'alice', ...pinned])
+    assert.equal(trusting.code, 0, trusting.stderr)
 
     const verify = (...args: readonly string[]) => finish(['directory', 'verify', url, '--json', ...args])
     const good = await verify('--authority', key)
@@ -120,25 +149,30 @@ describe('a network of processes', () => {
     const two = await verify('--authority', key, '--authority', JSON.parse(otherKey).key)
     assert.equal(two.code, 1)
     assert.equal(JSON.parse(two.stdout).verified, false)
+    const stranger = JSON.parse(otherKey).key
+    const doubting = await finish(['client', 'init', '--id', 'bob', '--directory', url, '--authority', stranger])
+    assert.deepEqual([doubting.code, doubting.stdout], [1, ''])
+    assert.match(doubting.stderr, /MIX_DIRECTORY_UNVERIFIED/)
 
+    // Somebody in between gives official clients, who cannot check, other lists.
+    const liar = createServer(async (request, response) => {
+      const { pathname, search } = new URL(request.url ?? '/', url)
+      const body = await (await fetch(`http://127.0.0.1:${port}${pathname}${search}`)).text()
+      const rewarded = pathname.endsWith('/rewarded-set') ? { ...JSON.parse(body), layer1: [4] } : undefined
+      response.end(rewarded ? JSON.stringify(rewarded) : body)
+    })
+    const liarUrl = `http://127.0.0.1:${await listenOn(liar, { host: '127.0.0.1', port: 0 })}/api`
+    const lied = await finish(['directory', 'verify', url, liarUrl, '--authority', key])
+    assert.equal(lied.code, 1)
+    assert.match(lied.stdout, /PROBLEM: .*rewarded-set[\s\S]*NOT verified/)
+    liar.close()
+    liar.closeAllConnections()
+
+    assert.equal((await fetch(`${url}/v1/mixwright/metrics`)).status, 401)
+    const counters = await fetch(`${url}/v1/mixwright/metrics`, { headers: { authorization: `Bearer ${token}` } })
+    assert.match(await counters.text(), /^mixwright_consensus_alarm 0$/m)
     const shown = JSON.parse((await finish(['directory', 'show', '--id', 'net', '--json'])).stdout)
     assert.deepEqual([shown.knownNodes, shown.registeredNodes], [4, 4])
     await Promise.all([...nodes, directory].map(stop))
-  })
-
-  it('is not believed when the lists for official clients are others than what was signed', async () => {
-    // What a directory serves, but for one list, which a stranger stands in front of.
-    const stranger = createServer((_request, response) => response.writeHead(200).end('{"garbage":true}'))
-    const port = await listenOn(stranger, { host: '127.0.0.1', port: 0 })
-    const { code, stdout } = await finish([
-      'directory',
-      'verify',
-      `http://127.0.0.1:${port}/api`,
-      '--authority',
-      '4'.repeat(43),
-    ])
-    assert.equal(code, 1)
-    assert.match(stdout, /PROBLEM: .*\nNOT verified/)
-    stranger.close()
   })
 })

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer as createHttpServer } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -202,6 +202,22 @@ describe('mixwright node run', () => {
       '--expose-system-information',
     ])
       assert.ok(stderr.includes(option), option)
+  })
+
+  it('answers those who measure how far it is, when it is told to', async () => {
+    await init('near', '--verloc', '--verloc-port', '0', '--log', 'silent')
+    const run = start(['run', '--id', 'near', '--json'])
+    const { httpUrl } = JSON.parse(await run.prints('\n'))
+    const { announce_ports } = await get(`${httpUrl}/api/v1/auxiliary-details`)
+    const vector = new URL('../../../../vectors/mixnode-verloc.json', import.meta.url)
+    const { echo } = JSON.parse(readFileSync(vector, 'utf8')) as { echo: string }
+    const socket = connect({ host: '127.0.0.1', port: Number(announce_ports!.verloc_port) })
+    socket.end(Buffer.from(echo, 'hex'))
+    let reply = ''
+    for await (const chunk of socket) reply += (chunk as Buffer).toString('hex')
+    assert.equal(reply.slice(0, echo.length), echo)
+    assert.equal(reply.length, 2 * 168)
+    await stop(run)
   })
 
   it('asks for the token before it shows metrics', async () => {

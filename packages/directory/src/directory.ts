@@ -24,6 +24,7 @@ import { type Alarm, DirectoryMetrics } from './directory-metrics.js'
 import { DirectoryState, type StoredState } from './directory-state.js'
 import { type EpochSchedule, epochAt, keyRotationInfo } from './epoch.js'
 import { EpochClock } from './epoch-clock.js'
+import { metricsRoutes } from './metrics-routes.js'
 import { descriptorOf } from './node-descriptor.js'
 import { NodeIds } from './node-ids.js'
 import { type NodeEntry, readNode } from './node-reader.js'
@@ -69,6 +70,10 @@ export interface DirectoryOptions {
   readonly startPatienceMs?: number
   /** Send packets over the network and publish what comes of them as performance. @default nobody is probed, all have 1 */
   readonly probing?: ProbingOptions
+  /** Base URL under which others reach this directory, as clients are told. @default that of `listen` */
+  readonly publicUrl?: string | undefined
+  /** Show the counters to Prometheus, for this bearer token. @default not at all */
+  readonly metricsToken?: string | undefined
   /** Publish only what is handed to `present`: one authority of several. @default false */
   readonly presentsOnly?: boolean
   /** Further routes, under the same prefixes. @default none */
@@ -172,10 +177,14 @@ export class Directory {
       })
     const registered = [...registry.records]
     const given = nodes.map((entry) => registry.add(entry))
-    this.#firstReadings = Promise.all([
-      ...given.map((record) => registry.readFirst(record, startPatienceMs)),
-      ...registered.map((record) => registry.readFirst(record, 0)),
-    ]).then(() => {
+    const patience = new AbortController()
+    const registeredAreRead = Promise.race([
+      Promise.all(registered.map((record) => registry.readFirst(record, 0))),
+      // There may be thousands that are away.
+      sleep(clock, startPatienceMs, patience.signal).catch(() => {}),
+    ]).finally(() => patience.abort())
+    const givenAreRead = given.map((record) => registry.readFirst(record, startPatienceMs))
+    this.#firstReadings = Promise.all([registeredAreRead, ...givenAreRead]).then(() => {
       if (this.#closing.signal.aborted) return
       logger.info({ nodes: registry.records.size, key: this.identityKey }, 'the directory is open')
       this.#open = true
@@ -210,11 +219,16 @@ export class Directory {
     const routes = directoryRoutes({
       metrics,
       snapshot,
-      url: () => directory?.url ?? '',
+      url: () => options.publicUrl ?? directory?.url ?? '',
       uptimeSeconds: () => directory?.uptimeSeconds ?? 0,
       rotationInfo: () => keyRotationInfo(identity.schedule, epochAt(identity.schedule, clock.now())),
       whenSnapshot: async () => directory?.whenSnapshot(),
-      more: [nodes, ...(probing ? [probeRoutes(scores, clock)] : []), ...(options.routes ?? [])],
+      more: [
+        nodes,
+        ...(probing ? [probeRoutes(scores, clock)] : []),
+        ...(options.metricsToken === undefined ? [] : [metricsRoutes(metrics, options.metricsToken)]),
+        ...(options.routes ?? []),
+      ],
     })
     const server = createAdaptorServer({
       fetch: routes.fetch,
@@ -290,12 +304,14 @@ export class Directory {
   }
 
   /**
-   * Resolves once every given node is listed and a client can be routed. Error: `MIX_NOT_ROUTABLE`, naming each refused
+   * Resolves once every node that was given or has joined is listed and a client can be routed. Error: `MIX_NOT_ROUTABLE`, naming each refused
    * node and its reason.
    */
   async whenRoutable(): Promise<void> {
     await this.#firstReadings
-    const { refusals } = this
+    const refusals = [...this.#parts.registry.records].flatMap(({ refusal, registered, waiting }) =>
+      registered || waiting ? [] : (refusal ?? []),
+    )
     if (refusals.length === 0 && this.#snapshot?.routable) return
     const reasons = refusals.map(({ host, httpPort, reason }) => `${host}:${httpPort}: ${reason}`)
     const message = `The network cannot be routed. ${reasons.join('; ') || 'A layer is empty, or there is no gateway.'}`

@@ -25,7 +25,8 @@ export class NodeIds {
   of(identity: string, wished?: number): number {
     const known = this.#ids.get(identity)
     this.#ids.delete(identity)
-    const id = known ?? (wished !== undefined && !this.#taken.has(wished) ? wished : this.#free())
+    const id =
+      known ?? (wished !== undefined && wished !== RESERVED_ID && !this.#taken.has(wished) ? wished : this.#free())
     this.#ids.set(identity, id)
     this.#taken.add(id)
     this.#next = Math.max(this.#next, id < RESERVED_ID ? id + 1 : 0)

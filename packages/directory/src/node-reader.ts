@@ -2,7 +2,7 @@
  * Reading a node over its own HTTP API and deciding whether to believe it (03-directory §8.1). Bounded in time and size:
  * a node is a stranger. What comes out is whole and checked, or a reason.
  */
-import { request } from 'node:http'
+import { Agent, request } from 'node:http'
 import { type Clock, MixError } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import {
@@ -25,6 +25,9 @@ import { descriptorOf } from './node-descriptor.js'
 const MAX_BODY_BYTES = 65_536
 /** One route, from the connection to the last byte, milliseconds. */
 const REQUEST_MS = 5_000
+
+/** For the routes of one node; a reading is over when they are closed. */
+const CONNECTIONS = 2
 
 /** A node to be read. */
 export interface NodeEntry {
@@ -75,11 +78,21 @@ const NO_AUXILIARY_DETAILS: AuxiliaryDetails = {
 /**
  * Read and verify one node. Error: `MIX_NODE_REFUSED` with the reason, `retry` when it was only unreachable.
  */
-export async function readNode(
+export async function readNode(entry: NodeEntry, options: NodeReaderOptions): Promise<SignedNodeReading> {
+  const { clock } = options
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
+  try {
+    return await readAll(entry, (path) => getJson(clock, agent, entry, `/api/v1${path}`), options)
+  } finally {
+    agent.destroy()
+  }
+}
+
+async function readAll(
   entry: NodeEntry,
+  get: (path: string) => Promise<HttpAnswer>,
   { clock, crypto, allowLocalAddresses }: NodeReaderOptions,
 ): Promise<SignedNodeReading> {
-  const get = (path: string) => getJson(clock, entry, `/api/v1${path}`)
   const required = async <T>(path: string, parse: (value: unknown) => T): Promise<T> => {
     const answer = await get(path)
     if (answer.status !== 200) throw refusal(entry, `${path} answers ${answer.status}`, answer.status >= 500)
@@ -140,13 +153,13 @@ interface HttpAnswer {
   readonly body: unknown
 }
 
-function getJson(clock: Clock, entry: NodeEntry, path: string): Promise<HttpAnswer> {
+function getJson(clock: Clock, agent: Agent, entry: NodeEntry, path: string): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const outgoing = request({
       host: entry.host,
       port: entry.httpPort,
       path,
-      agent: false,
+      agent,
       headers: { accept: 'application/json' },
     })
     const timer = clock.setTimer(

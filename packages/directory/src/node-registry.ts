@@ -1,7 +1,7 @@
 /**
  * The nodes that a directory knows and what it last read from each (03-directory §8, §18). A node is believed by what it
- * signed; its identity is pinned at the first reading; one identity holds an IP address and mix port. What is published of all
- * this is `publication.ts`'s.
+ * signed; its identity is pinned at the first reading; a node that registers itself may not take the IP address and mix port of
+ * another. What is published of all this is `publication.ts`'s.
  */
 import { type Clock, type Logger, MixError, sleep } from '@mixwright/runtime'
 import { keyOfRotation, keysOf, type TaggedKey } from './node-descriptor.js'
@@ -33,7 +33,7 @@ export interface NodeRecord {
   /** Asked for the first time, and asked again until it answers: not yet a refusal. */
   waiting: boolean
   /** By itself: forgotten when it stays away. */
-  readonly registered: boolean
+  registered: boolean
   /** When it was last read, or added, Unix milliseconds. */
   heardAtMs: number
 }
@@ -98,6 +98,7 @@ export class NodeRegistry {
     const known = (identityKey !== undefined && this.#byIdentity.get(identityKey)) || this.#byPlace.get(placeOf(entry))
     if (known && (identityKey === undefined || known.identityKey === undefined || known.identityKey === identityKey)) {
       this.move(known, { ...known.entry, ...entry })
+      known.registered &&= registered
       return known
     }
     if (this.isFull) {
@@ -248,7 +249,9 @@ export class NodeRegistry {
     }
     const addresses = addressesOf(reading)
     const holder = addresses.map((address) => this.#byAddress.get(address)).find((other) => other && other !== record)
-    if (holder !== undefined) throw refusal(record.entry, `its address and mix port are those of node ${holder.nodeId}`)
+    // What the operator has given stands.
+    if (holder !== undefined && record.registered)
+      throw refusal(record.entry, `its address and mix port are those of node ${holder.nodeId}`)
     record.earlierKeys = earlierKeys(record, reading)
     this.#unlist(record)
     for (const address of addresses) this.#byAddress.set(address, record)

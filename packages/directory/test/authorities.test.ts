@@ -340,6 +340,29 @@ describe('three authorities', () => {
     assert.ok(a.metrics.value('mixwright_consensus_unanswered_total', silent) > 0)
   })
 
+  it('of whom one accepts everything and never answers', async () => {
+    town = await Town.found(3)
+    const deaf = town.seats[2]!.url
+    const fetch: Fetch = (input, init) => {
+      if (!String(input).startsWith(deaf)) return town.fetch(input, init)
+      const signal = init!.signal!
+      return new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    }
+    const [a, b] = [town.seat(0, { fetch }), town.seat(1, { fetch })]
+    await holdsTogether(a, b)
+  })
+
+  it('of whom one counts epochs otherwise: its votes are not counted, and it takes nothing over', async () => {
+    town = await Town.found(3)
+    const [a, b] = [town.seat(0), town.seat(1)]
+    const schedule = { genesisMs: SCHEDULE.genesis_ms, durationMs: SCHEDULE.duration_ms, validityEpochs: 5 }
+    const c = town.seat(2, { schedule })
+    await holdsTogether(a, b)
+    assert.ok(disputed(a, c, 'previous') > 0)
+    assert.ok(refused(c, 'consensus', 'other-schedule') > 0)
+    assert.equal(c.authority!.current, undefined)
+  })
+
   it('of whom one comes later: it takes over what was agreed on and joins', async () => {
     town = await Town.found(3)
     const [a, b] = [town.seat(0), town.seat(1)]
@@ -440,6 +463,27 @@ describe('three authorities', () => {
     assert.equal(refused(a, 'signature', 'malformed'), short.length)
     const complaint = a.warnings.find(({ authority, what }) => authority === c!.key && what === 'vote')
     assert.equal(complaint?.reason, 'malformed')
+  })
+
+  it('keep agreeing while a stranger floods one of them with votes', async () => {
+    town = await Town.found(3)
+    // Half a second ahead, it is flooded already when the other's vote comes, and has to fetch it.
+    const [a, b] = [town.seat(0, { clock: skewed(town.clock, STEP_MS) }), town.seat(1)]
+    await town.passTo(1, 53_000)
+    const flood = { method: 'POST', body: '{"vote":null}' }
+    const statuses: number[] = []
+    for (let slot = 0; slot < 2; slot++) {
+      for (let posts = 0; posts < 70; posts++)
+        statuses.push((await town.fetch(`${a.url}/v1/mixwright/vote`, flood)).status)
+      await town.pass(STEP_MS)
+    }
+    // Busy at the end of each slot; the second is the one in which votes are taken.
+    for (const slot of [statuses.slice(0, 70), statuses.slice(70)])
+      assert.deepEqual([slot[0], slot[63], slot[64], slot[69]], [400, 400, 503, 503])
+    await town.passTo(2, STEP_MS)
+    assert.equal(epochOf(a.authority!.current), 2)
+    assert.deepEqual(hashesOf(a), hashesOf(b))
+    assert.equal(refused(a, 'body', 'busy') >= 12, true)
   })
 
   it('of whom one has a clock that is an hour late', async () => {

@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { after, before, describe, it } from 'node:test'
-import { MemoryMetrics, RealClock, SeededRandom, silentLogger, VirtualClock } from '@mixwright/runtime'
-import { listenOn } from '@mixwright/runtime/node'
+import { SeededRandom, VirtualClock } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
 import {
-  encodeBase58,
   fromBincode,
   fromJson,
-  type HostInformation,
   rewardedSetSchema,
   type Schema,
   type SkimmedNodes,
@@ -19,132 +15,19 @@ import {
 import { Directory, type DirectoryOptions } from '../src/directory.js'
 import { epochAt } from '../src/epoch.js'
 import { dealLayers } from '../src/layers.js'
+import { FakeNode, fiveNodes, options } from './fake-node.js'
 
-const LOOPBACK = '127.0.0.1'
 let crypto: CryptoProvider
 before(async () => {
   crypto = await loadCryptoProvider()
 })
 
-/** A node as the directory sees it: an HTTP server whose answers can be changed. */
-class FakeNode {
-  readonly seed: Uint8Array
-  readonly identityKey: string
-  /** Replaces the answer to a path. */
-  readonly overrides = new Map<string, (request: IncomingMessage, response: ServerResponse) => void>()
-  server!: Server
-  port = 0
-
-  constructor(
-    fill: number,
-    readonly role: 'mixnode' | 'gateway',
-  ) {
-    this.seed = new Uint8Array(32).fill(fill)
-    this.identityKey = encodeBase58(crypto.ed25519PublicKey(this.seed))
-  }
-
-  async listen(port = 0): Promise<this> {
-    this.server = createServer((request, response) => {
-      const override = this.overrides.get(request.url!)
-      if (override) return override(request, response)
-      const body = this.#body(request.url!)
-      response.writeHead(body === undefined ? 501 : 200, { 'content-type': 'application/json' })
-      response.end(body === undefined ? '' : JSON.stringify(body))
-    })
-    this.port = await listenOn(this.server, { host: LOOPBACK, port })
-    return this
-  }
-
-  hostInformation(): HostInformation {
-    const key = encodeBase58(crypto.x25519Base(this.seed))
-    return {
-      ip_address: [LOOPBACK],
-      hostname: null,
-      keys: {
-        ed25519_identity: this.identityKey,
-        x25519_sphinx: key,
-        primary_x25519_sphinx_key: { rotation_id: 0, public_key: key },
-        pre_announced_x25519_sphinx_key: null,
-        x25519_versioned_noise: null,
-      },
-    }
-  }
-
-  #body(url: string): unknown {
-    switch (url) {
-      case '/api/v1/health':
-        return { status: 'up', uptime: 1 }
-      case '/api/v1/host-information':
-        return signHostInformation(crypto, this.hostInformation(), this.seed)
-      case '/api/v1/roles':
-        return {
-          mixnode_enabled: this.role === 'mixnode',
-          gateway_enabled: this.role === 'gateway',
-          network_requester_enabled: false,
-          ip_packet_router_enabled: false,
-        }
-      case '/api/v1/build-information':
-        return Object.fromEntries(
-          [
-            'binary_name',
-            'build_timestamp',
-            'build_version',
-            'commit_sha',
-            'commit_timestamp',
-            'commit_branch',
-            'rustc_version',
-            'rustc_channel',
-            'cargo_profile',
-            'cargo_triple',
-          ].map((name) => [name, 'x']),
-        )
-      case '/api/v1/gateway/client-interfaces/mixnet-websockets':
-        return { ws_port: 9000, wss_port: null }
-      case '/api/v1/auxiliary-details':
-        return {
-          location: null,
-          announce_ports: { verloc_port: null, mix_port: 1789 },
-          accepted_operator_terms_and_conditions: true,
-        }
-      default:
-        return undefined
-    }
-  }
-
-  async close(): Promise<void> {
-    this.server.closeAllConnections()
-    this.server.close()
-    await once(this.server, 'close')
-  }
-}
-
-async function fiveNodes(): Promise<FakeNode[]> {
-  const roles = ['mixnode', 'mixnode', 'mixnode', 'gateway', 'gateway'] as const
-  return Promise.all(roles.map((role, i) => new FakeNode(i + 1, role).listen()))
-}
-
-function options(nodes: readonly FakeNode[], more: Partial<DirectoryOptions> = {}): DirectoryOptions {
-  const clock = more.clock ?? new RealClock()
-  return {
-    clock,
-    random: new SeededRandom('directory'),
-    logger: silentLogger,
-    metrics: new MemoryMetrics(),
-    crypto,
-    listen: { host: LOOPBACK, port: 0 },
-    nodes: nodes.map(({ port, identityKey }, i) => ({ nodeId: i + 1, host: LOOPBACK, httpPort: port, identityKey })),
-    epoch: { genesisMs: clock.now(), durationMs: 3_600_000, validityEpochs: 24 },
-    allowLocalAddresses: true,
-    ...more,
-  }
-}
-
 describe('the routes of a directory', () => {
   let nodes: FakeNode[]
   let directory: Directory
   before(async () => {
-    nodes = await fiveNodes()
-    directory = await Directory.start(options(nodes))
+    nodes = await fiveNodes(crypto)
+    directory = await Directory.start(options(crypto, nodes))
     await directory.whenRoutable()
   })
   after(async () => {
@@ -259,9 +142,9 @@ describe('the routes of a directory', () => {
 describe('nodes that are not believed', () => {
   /** A directory of five nodes, the first of them changed; resolves with the reason it gives. */
   async function reasonFor(change: (node: FakeNode) => void, more: Partial<DirectoryOptions> = {}): Promise<string> {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     change(nodes[0]!)
-    const directory = await Directory.start(options(nodes, { startPatienceMs: 0, ...more }))
+    const directory = await Directory.start(options(crypto, nodes, { startPatienceMs: 0, ...more }))
     try {
       await assert.rejects(directory.whenRoutable(), { code: 'MIX_NOT_ROUTABLE' })
       return directory.refusals.map(({ reason }) => reason).join('; ')
@@ -298,7 +181,7 @@ describe('nodes that are not believed', () => {
 
   it('another identity than the one expected', async () => {
     const reason = await reasonFor((node) => {
-      const liar = new FakeNode(77, 'mixnode')
+      const liar = new FakeNode(crypto, 77, 'mixnode')
       node.overrides.set(HOST, answer(JSON.stringify(signHostInformation(crypto, liar.hostInformation(), liar.seed))))
     })
     assert.match(reason, /identity/)
@@ -317,7 +200,7 @@ describe('nodes that are not believed', () => {
   })
 
   it('one that is not there, and one that never answers', async () => {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     await nodes[0]!.close()
     const clock = new VirtualClock()
     let asked: () => void
@@ -325,7 +208,7 @@ describe('nodes that are not believed', () => {
       asked = resolve
     })
     nodes[1]!.overrides.set('/api/v1/roles', () => asked())
-    const directory = await Directory.start(options(nodes, { clock, startPatienceMs: 0 }))
+    const directory = await Directory.start(options(crypto, nodes, { clock, startPatienceMs: 0 }))
     await silent
     clock.advance(5_001)
     await assert.rejects(directory.whenRoutable(), { code: 'MIX_NOT_ROUTABLE' })
@@ -337,12 +220,12 @@ describe('nodes that are not believed', () => {
   })
 
   it('reordered and extra fields in transit are no lie', async () => {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     const [first] = nodes
     const signed = signHostInformation(crypto, first!.hostInformation(), first!.seed)
     const data = Object.fromEntries(Object.entries({ ...signed.data, extra: 1 }).reverse())
     first!.overrides.set(HOST, answer(JSON.stringify({ more: [], signature: signed.signature, data })))
-    const directory = await Directory.start(options(nodes))
+    const directory = await Directory.start(options(crypto, nodes))
     await directory.whenRoutable()
     await directory.close()
     await Promise.all(nodes.map((node) => node.close()))
@@ -351,10 +234,10 @@ describe('nodes that are not believed', () => {
 
 describe('a directory over time', () => {
   it('waits for nodes that come up late', async () => {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     const late = nodes[4]!
     await late.close()
-    const directory = await Directory.start(options(nodes, { startRetryMs: 5 }))
+    const directory = await Directory.start(options(crypto, nodes, { startRetryMs: 5 }))
     await late.listen(late.port)
     await directory.whenRoutable()
     await directory.close()
@@ -362,10 +245,10 @@ describe('a directory over time', () => {
   })
 
   it('swaps epoch, lists and rewarded set at once', async () => {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     const clock = new VirtualClock()
     const directory = await Directory.start(
-      options(nodes, { clock, epoch: { genesisMs: clock.now(), durationMs: 60_000, validityEpochs: 3 } }),
+      options(crypto, nodes, { clock, epoch: { genesisMs: clock.now(), durationMs: 60_000, validityEpochs: 3 } }),
     )
     await directory.whenRoutable()
     const seen: number[][] = []
@@ -392,10 +275,10 @@ describe('a directory over time', () => {
   it('drops a node that stays away, takes it back, and keeps the others in their layers', async () => {
     const nodes = await Promise.all(
       (['mixnode', 'mixnode', 'mixnode', 'mixnode', 'gateway'] as const).map((role, i) =>
-        new FakeNode(i + 1, role).listen(),
+        new FakeNode(crypto, i + 1, role).listen(),
       ),
     )
-    const directory = await Directory.start(options(nodes))
+    const directory = await Directory.start(options(crypto, nodes))
     await directory.whenRoutable()
     const doubled = directory.snapshot!.layers.find((layer) => layer.length === 2)!
     const gone = nodes[doubled[0]! - 1]!
@@ -417,10 +300,10 @@ describe('a directory over time', () => {
   })
 
   it('keeps the last good lists when nothing could be routed any more, but advances the epoch', async () => {
-    const nodes = await fiveNodes()
+    const nodes = await fiveNodes(crypto)
     const clock = new VirtualClock()
     const directory = await Directory.start(
-      options(nodes, { clock, epoch: { genesisMs: clock.now(), durationMs: 60_000, validityEpochs: 3 } }),
+      options(crypto, nodes, { clock, epoch: { genesisMs: clock.now(), durationMs: 60_000, validityEpochs: 3 } }),
     )
     await directory.whenRoutable()
     await nodes[0]!.close()
@@ -439,7 +322,7 @@ describe('a directory over time', () => {
       { genesisMs: 0, durationMs: 60_000, validityEpochs: 0 },
       { genesisMs: Number.NaN, durationMs: 60_000, validityEpochs: 24 },
     ]) {
-      await assert.rejects(Directory.start(options([], { epoch })), { code: 'MIX_OPTIONS' })
+      await assert.rejects(Directory.start(options(crypto, [], { epoch })), { code: 'MIX_OPTIONS' })
     }
     const schedule = { genesisMs: 1_000_000, durationMs: 60_000, validityEpochs: 3 }
     assert.equal(epochAt(schedule, 0).id, 0)

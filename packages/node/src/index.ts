@@ -7,6 +7,7 @@ export type { AcceptOptions, Link, LinkEvents, LinkServer, Links } from './link/
 export { tcpLinks } from './link/tcp-links.js'
 export { ConsensusNetwork, type ConsensusNetworkOptions } from './network/consensus-network.js'
 export { DirectorySource, type DirectorySourceOptions } from './network/directory-source.js'
+export { FoundingNetwork } from './network/founding-network.js'
 export type { NetworkSource, NetworkTopology, RotationInfo } from './network/network-source.js'
 export type { ListedPeer } from './network/network-view.js'
 export { Registration, type RegistrationOptions } from './network/registration.js'
@@ -17,3 +18,4 @@ export { createNodeKeys, loadOrCreateNodeKeys, type NodeKeys } from './node-keys
 export { NoiseInitiator, type NoiseKeyPair, NoiseResponder } from './noise/handshake.js'
 export type { NoiseMode } from './noise/noise-policy.js'
 export { NoiseStream } from './noise/noise-stream.js'
+export { ReplayProtection, type ReplayProtectionOptions, type ReplayVerdict } from './replay/replay-protection.js'

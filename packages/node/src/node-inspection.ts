@@ -40,7 +40,7 @@ export function inspectNode(stateDirectory: string, crypto: CryptoProvider): Nod
     mailbox: mailboxSizes(join(stateDirectory, 'gateway.sqlite')) ?? null,
     replayBytes: readdirSync(stateDirectory)
       .filter((name) => name.startsWith('replay'))
-      .reduce((sum, name) => sum + statSync(join(stateDirectory, name)).size, 0),
+      .reduce((sum, name) => sum + (statSync(join(stateDirectory, name), { throwIfNoEntry: false })?.size ?? 0), 0),
   }
 }
 

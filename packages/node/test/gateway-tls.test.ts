@@ -54,6 +54,29 @@ describe('wss', () => {
     await fixture.authenticated(identity)
   })
 
+  it('loses nothing when a client that reads slowly drops its connection: the rest waits for the next one', async () => {
+    await using fixture = await Fixture.open({ secure: new Files().options })
+    const way = { ca: certificateOf('first') }
+    const identity = await fixture.registered(way)
+    const first = await fixture.authenticated(identity, way)
+    first.websocket.pause()
+    let accepted = 0
+    for (let i = 0; i < 8_000; i++) fixture.gateway.deliver(identity.publicKey, message(i), () => accepted++)
+    await until(() => fixture.metrics.value('nym_node_mixnet_egress_stored_on_disk_final_hop_packets') > 6_000)
+    await first.drop()
+    await until(() => accepted === 8_000)
+    await until(() => fixture.metrics.value('mixwright_gateway_sessions') === 0)
+    const second = await fixture.authenticated(identity, way)
+    // What the first one's operating system took is gone with it. All others are there, each once.
+    const left =
+      fixture.metrics.value('nym_node_mixnet_egress_stored_on_disk_final_hop_packets') -
+      fixture.metrics.value('mixwright_gateway_drained_messages_total')
+    const got = (await second.pushes(left)).map(numberOf)
+    assert.equal(new Set(got).size, left)
+    fixture.gateway.deliver(identity.publicKey, message(8_000), () => {})
+    assert.equal(numberOf((await second.pushes(1))[0]!), 8_000)
+  })
+
   it('is not there unless asked for', async () => {
     await using fixture = await Fixture.open()
     assert.equal(fixture.gateway.secureWebsocketPort, undefined)

@@ -51,10 +51,28 @@ describe('the inbound queues', () => {
   it('drop what waited longer than a quarter of a second, oldest first, counted', () => {
     const { queues, dropped } = queuesWith()
     const link = queues.open('10.0.0.1', () => {})
-    for (let i = 0; i < 5; i++) link.push(frame(i), i * 100)
-    assert.deepEqual(marks(queues.take(10, 451)), [3, 4])
-    assert.deepEqual(dropped, ['ingress-late', 'ingress-late', 'ingress-late'])
-    assert.equal(queues.size, 0)
+    // Two frames come while one is served, every ten milliseconds.
+    const served: (number | undefined)[] = []
+    for (let turn = 1; turn <= 60; turn++) {
+      link.push(frame(turn), turn * 10)
+      link.push(frame(turn), turn * 10)
+      served.push(...marks(queues.take(1, turn * 10)))
+    }
+    assert.equal(served.length, 60)
+    assert.ok(dropped.length > 0)
+    assert.ok(dropped.every((reason) => reason === 'ingress-late'))
+    // Who is served waited 250 ms at most, the turn in which it came included.
+    assert.equal(60 - served.at(-1)!, 24)
+  })
+
+  it('do not hold against a frame that the machine was away', () => {
+    const { queues, dropped } = queuesWith()
+    const link = queues.open('10.0.0.1', () => {})
+    queues.take(1, 0)
+    for (let i = 0; i < 5; i++) link.push(frame(i), 0)
+    assert.deepEqual(marks(queues.take(2, 3_600_000)), [0, 1])
+    assert.deepEqual(marks(queues.take(3, 7_200_000)), [2, 3, 4])
+    assert.deepEqual(dropped, [])
   })
 
   it('never hold more than their maximum: the oldest of the pushing link goes, counted', () => {

@@ -7,6 +7,8 @@ import { MixError } from '@mixwright/runtime'
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
 import {
+  base58Key,
+  count,
   DEFAULT_PORT,
   flag,
   fromEnvironment,
@@ -25,6 +27,9 @@ const LOCAL_DIRECTORY = `http://127.0.0.1:${DEFAULT_PORT}/api`
 
 const clientOptions = z.strictObject({
   directory: list.pipe(z.array(httpUrl).min(1)),
+  /** Pinned keys; without, the directory is believed. */
+  authority: list.pipe(z.array(base58Key)).default([]),
+  threshold: count.min(1).max(64).optional(),
   /** `random`, `latency` or an identity; only for a new client. */
   gateway: z.string().min(1).default('random'),
   host: z.string().min(1).default('127.0.0.1'),
@@ -67,6 +72,11 @@ export function withClientFlags(command: Command): Command {
       `nym-api of the network, several with commas (default: NYM_APIS, NYM_API, else ${LOCAL_DIRECTORY})`,
     )
     .option('--nym-apis <urls>', 'the same as --directory')
+    .option(
+      '--authority <keys>',
+      'keys of all authorities of the network, base58, with commas: only what they signed is believed (default: none)',
+    )
+    .option('--threshold <n>', 'how many of them must have signed (default: more than two thirds)')
     .addOption(new Option('--api_validators <urls>').hideHelp())
     .option(
       '--gateway <which>',
@@ -189,6 +199,11 @@ export function configText(id: string, options: ClientOptions): string {
 
 # Base URLs of a nym-api of the network; when one fails, the next is asked.
 ${value('directory')}
+
+# Keys of all authorities of the network. With them only what enough of them signed is believed; without, whoever answers at
+# a directory URL chooses all hops.
+${value('authority')}
+${options.threshold === undefined ? '# threshold = 3' : value('threshold')}
 
 # The websocket for apps. There is no password: whoever reaches it sends and reads as this client.
 ${value('host')}

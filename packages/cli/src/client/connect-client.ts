@@ -15,7 +15,7 @@ export interface ConnectDetails {
 /** Errors: those of `sqlStore` and `connect`; `MIX_INTERRUPTED` after `stop`. */
 export async function connectClient(
   directory: ClientDirectory,
-  { directory: nymApis, profile, constantLoops }: ClientOptions,
+  { directory: nymApis, authority, threshold, profile, constantLoops }: ClientOptions,
   { stop, ...details }: ConnectDetails,
 ): Promise<Client> {
   const store = await sqlStore(directory.storeFile)
@@ -24,7 +24,11 @@ export async function connectClient(
   // Later, an abort would end the client at once, with what it was sending.
   void stop.then(() => connecting && aborting.abort(interrupted()))
   const { signal } = aborting
-  const client = await connect({ directory: nymApis, store, profile, constantLoops, signal, ...details })
+  const pinned = {
+    ...(authority.length > 0 && { authorities: authority }),
+    ...(threshold !== undefined && { authorityThreshold: threshold }),
+  }
+  const client = await connect({ directory: nymApis, ...pinned, store, profile, constantLoops, signal, ...details })
   connecting = false
   return client
 }

@@ -90,6 +90,13 @@ export const DIRECTORY_OPTIONS = optionTable({
     schema: flag.default(false),
     about: 'Take nodes that announce loopback or private addresses; for networks on one machine.',
   },
+  metricsToken: {
+    schema: z.string().min(16).optional(),
+    value: '<text>',
+    about:
+      'Show the counters at /api/v1/mixwright/metrics for this bearer token, at least 16 characters. Without it there is no such route.',
+    example: '"…"',
+  },
   crypto: {
     schema: z.enum(['sodium-native', 'libsodium-wasm', 'noble']).optional(),
     value: '<name>',

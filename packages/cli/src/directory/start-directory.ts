@@ -42,6 +42,8 @@ export async function startDirectory(
     nodes: [],
     epoch: scheduleOf(options),
     stateDirectory: home.path,
+    publicUrl: options.url,
+    metricsToken: options.metricsToken,
     registration: policyOf(options),
     allowLocalAddresses: options.allowLocalAddresses,
     ...(options.probing && { probing: { intervalMs: PROBE_MS, open: probeDoors({ clock, random, crypto }) } }),

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import {
   ConsensusNetwork,
   DirectorySource,
+  FoundingNetwork,
   loadOrCreateNodeKeys,
   type NetworkSource,
   Node,
@@ -103,15 +104,9 @@ function networkOf({ directory, authority, threshold }: NodeOptions, reading: Re
   const { identitySeed, identityKey } = keys
   const source = new DirectorySource({ directories: directory, clock, crypto, identitySeed, identityKey })
   if (authority.length === 0) return source
-  return new ConsensusNetwork({
-    baseUrls: directory,
-    authorities: authority,
-    threshold,
-    clock,
-    crypto,
-    logger,
-    announceTo: source,
-  })
+  const baseUrls = directory
+  const pinned = { baseUrls, authorities: authority, threshold, clock, crypto, logger, announceTo: source }
+  return new FoundingNetwork(new ConsensusNetwork(pinned), source)
 }
 
 function secureDoor({ host, secureClientPort, tlsCertificate, tlsKey }: NodeOptions) {

@@ -11,7 +11,7 @@ import { type Authority, consensusText } from './authority.js'
 import { SIGNATURE_PATH, VOTE_PATH } from './authority-peers.js'
 
 /** Bodies that are read at the same time; a further one is told to come again. */
-const MOST_BODIES = 16
+const MOST_BODIES = 8
 const MAX_SIGNATURE_BYTES = 1024
 
 export interface AuthorityRouteOptions {
@@ -54,7 +54,7 @@ export function authorityRoutes({ authority, clock, metrics }: AuthorityRouteOpt
   let reading = 0
   const post = (path: string, maxBytes: number, receive: (bytes: Uint8Array) => boolean) =>
     api.post(path, async (context) => {
-      if (reading >= MOST_BODIES) {
+      if (reading >= MOST_BODIES || authority.isPestered) {
         metrics
           .counter('mixwright_consensus_refused_total', 'Votes, signatures and documents that were not taken', {
             what: 'body',

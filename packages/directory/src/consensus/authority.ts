@@ -24,12 +24,14 @@ import {
   FULL_SCORE,
   identityOf,
   isFairDescriptor,
+  type NetworkDocument,
   type NodeDescriptor,
   parseCanonical,
   type Schedule,
   scheduledEpoch,
   signVote,
   type VerifiedDocument,
+  type Vote,
   type VotedNode,
   verifyConsensus,
   verifyHostInformation,
@@ -38,7 +40,7 @@ import type { EpochSchedule } from '../epoch.js'
 import { type AuthorityAddress, AuthorityPeers } from './authority-peers.js'
 import { ConsensusRound, type RoundAction } from './consensus-round.js'
 import { ConsensusState } from './consensus-state.js'
-import { descriptorHash, linkTo, tally } from './tally.js'
+import { countsFor, descriptorHash, isSameSchedule, linkTo, tally } from './tally.js'
 import { reviewVote } from './vote-review.js'
 
 /** Slots of an epoch; the last is the round for the next one. */
@@ -47,6 +49,8 @@ const SLOTS = 10
 const KEPT_DOCUMENTS = 8
 /** Proofs of double votes that are kept to be shown. */
 const KEPT_PROOFS = 8
+/** What may be posted in a slot that no authority has signed: to find that out of a long vote takes a second of the processor. */
+const MOST_UNSIGNED = 64
 /** Longest signature message, bytes. */
 const MAX_SIGNATURE_BYTES = 1024
 /** Longest wait for another authority, milliseconds; shorter in short epochs. */
@@ -99,6 +103,8 @@ export class Authority {
   readonly #inFlight = new Set<Promise<unknown>>()
   #round: ConsensusRound | undefined
   #genuine = new Map<string, boolean>()
+  /** What was posted in this slot and is no authority's. */
+  #unsigned = 0
   /** What was complained of in this slot. */
   readonly #complaints = new Set<string>()
   #timers: Timer[] = []
@@ -180,10 +186,18 @@ export class Authority {
     return this.#running(epochId, round)?.signatures
   }
 
+  /** Whether strangers have posted so much that nothing more is taken in this slot; authorities fetch what they miss anyway. */
+  get isPestered(): boolean {
+    return this.#unsigned >= MOST_UNSIGNED
+  }
+
   /** A vote came; `from` is who was asked for it. False: it was refused, counted and logged. */
   receiveVote(bytes: Uint8Array, from?: string): boolean {
     const vote = checkVote(this.#options.crypto, bytes, this.#keys)
-    if (typeof vote === 'string') return this.#refuse('vote', vote, from)
+    if (typeof vote === 'string') {
+      if (from === undefined) this.#unsigned++
+      return this.#refuse('vote', vote, from)
+    }
     if (this.#round === undefined) return this.#refuse('vote', 'wrong-epoch', vote.vote.authority)
     return this.#do(this.#round.voteReceived(vote))
   }
@@ -244,6 +258,7 @@ export class Authority {
     if (slot !== this.#slot) {
       this.#slot = slot
       this.#complaints.clear()
+      this.#unsigned = 0
       const place = slot % SLOTS
       if (place === 0) this.#epochBegan()
       if (place === SLOTS - 1) this.#hold(0)
@@ -359,6 +374,8 @@ export class Authority {
   #take(verified: VerifiedDocument | string, from: string): void {
     const { clock, logger } = this.#options
     if (typeof verified === 'string') return void this.#refuse('consensus', verified, from)
+    if (!isSameSchedule(verified.document.schedule, this.#schedule))
+      return void this.#refuse('consensus', 'other-schedule', from)
     // Our own, from before we were away, is what the next one follows, however old.
     const refusal = from === 'disk' ? undefined : this.#chain.refusal(verified, clock.now())
     if (refusal !== undefined) return void this.#refuse('consensus', refusal, from)
@@ -440,7 +457,13 @@ export class Authority {
     this.#follow(verified)
   }
 
-  #review(vote: Parameters<typeof reviewVote>[0], document: Parameters<typeof reviewVote>[1]): void {
+  #review(vote: Vote, document: NetworkDocument): void {
+    const { epoch_id, round, schedule, previous } = document
+    if (!countsFor(vote, epoch_id, round, schedule, previous)) {
+      this.#disputed(vote.authority, 'previous')
+      const facts = { authority: vote.authority, previous: vote.previous?.sha256, schedule: vote.schedule }
+      return this.#options.logger.warn(facts, 'a vote has another past or other epochs than ours, and was not counted')
+    }
     const { authority, ...counts } = reviewVote(vote, document)
     if (Object.values(counts).every((count) => count === 0)) return
     for (const [what, count] of Object.entries(counts)) if (count > 0) this.#disputed(authority, what, count)

@@ -80,12 +80,14 @@ export function countsFor(
   return (
     vote.epoch_id === epochId &&
     vote.round === round &&
-    vote.schedule.genesis_ms === schedule.genesis_ms &&
-    vote.schedule.duration_ms === schedule.duration_ms &&
-    vote.schedule.validity_epochs === schedule.validity_epochs &&
+    isSameSchedule(vote.schedule, schedule) &&
     vote.previous?.epoch_id === previous?.epoch_id &&
     vote.previous?.sha256 === previous?.sha256
   )
+}
+
+export function isSameSchedule(a: Schedule, b: Schedule): boolean {
+  return a.genesis_ms === b.genesis_ms && a.duration_ms === b.duration_ms && a.validity_epochs === b.validity_epochs
 }
 
 /** Listed nodes by identity, ascending. */
@@ -129,8 +131,16 @@ function mostVoted(voted: readonly VotedNode[], rotationId: number): NodeDescrip
   return best![1].descriptor
 }
 
+const hashes = new WeakMap<NodeDescriptor, string>()
+
+/** SHA-256 of a descriptor, hexadecimal; remembered, since it is asked for again and again. */
 export function descriptorHash(descriptor: NodeDescriptor): string {
-  return textHash(canonicalJson(nodeDescriptorSchema, descriptor))
+  let hash = hashes.get(descriptor)
+  if (hash === undefined) {
+    hash = textHash(canonicalJson(nodeDescriptorSchema, descriptor))
+    hashes.set(descriptor, hash)
+  }
+  return hash
 }
 
 /** The layers, dealt by a seed that everybody can compute from the document before and the epoch. */

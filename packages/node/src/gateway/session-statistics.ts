@@ -2,11 +2,13 @@
  * Sessions of clients, counted by the day (02-gateway §9.4; 05-mixnode §12 `/metrics/sessions`, §14). Who they were leaves
  * this file only as a number: official nodes publish hashes of identities and exact durations, ours neither.
  */
-import type { Clock, Counter, Metrics } from '@mixwright/runtime'
+import type { Clock, Counter, Histogram, Metrics } from '@mixwright/runtime'
 
 const DAY_MS = 86_400_000
 /** To which durations are rounded up, milliseconds. */
 const DURATION_STEP_MS = 60_000
+/** Upper ends of the histogram's buckets, as official nodes have them; seconds. */
+const DURATION_BOUNDS = [3, 15, 70, 120, 300, 900, 3_600, 43_200, 84_600, 88_200, 259_200]
 /** Durations kept of one day; further sessions are only counted. */
 const DURATIONS_PER_DAY = 10_000
 
@@ -36,6 +38,7 @@ export class SessionStatistics {
   readonly #connected: () => Iterable<string>
   readonly #started: Counter
   readonly #finished: Counter
+  readonly #durations: Histogram
   #today: Day
   #yesterday: Day
 
@@ -52,6 +55,11 @@ export class SessionStatistics {
     })
     this.#started = metrics.counter('nym_node_entry_client_sessions_started', 'Client sessions begun')
     this.#finished = metrics.counter('nym_node_entry_client_sessions_finished', 'Client sessions ended')
+    this.#durations = metrics.histogram(
+      'nym_node_entry_client_sessions_durations_mixnet',
+      'How long client sessions were, seconds',
+      DURATION_BOUNDS,
+    )
   }
 
   /** A session begins, of the client with this key in maps. */
@@ -67,6 +75,7 @@ export class SessionStatistics {
     this.#roll()
     this.#today.finished++
     this.#finished.increment()
+    this.#durations.observe(durationMs / 1000)
     const { durationsMs } = this.#today
     if (durationsMs.length < DURATIONS_PER_DAY) {
       durationsMs.push(Math.ceil(durationMs / DURATION_STEP_MS) * DURATION_STEP_MS)

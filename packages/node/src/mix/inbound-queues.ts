@@ -9,6 +9,8 @@ export interface QueuedFrame {
   readonly frame: Frame
   /** Monotonic; delays count from it. */
   readonly receivedAtMs: number
+  /** On the queues' own count of time. */
+  readonly queuedAtMs: number
 }
 
 /** What one link has waiting. Made by `InboundQueues.open`. */
@@ -21,15 +23,20 @@ export interface InboundQueue {
 }
 
 export interface InboundQueuesOptions {
-  /** Bytes waiting in all queues that full speed needs; shared among the links that have something waiting. @default 2097152 */
+  /** Bytes waiting in all queues that full speed needs; shared among the links that have something waiting. @default 262144 */
   readonly targetBytes?: number
   /** Bytes waiting in all queues past which the oldest frame of the pushing link is dropped. @default 67108864 */
   readonly maximumBytes?: number
-  /** Longest wait, milliseconds. @default 250 */
+  /**
+   * Longest wait, milliseconds. A turn of the event loop counts 20 at most: what a machine that is starved, or that slept, took
+   * from us is no overload of ours. @default 250
+   */
   readonly maximumWaitMs?: number
   dropped(reason: 'ingress-late' | 'ingress-queue-full'): void
 }
 
+/** Longest turn that counts as waiting, milliseconds. */
+const LONGEST_TURN_MS = 20
 /** A link may always have this much waiting, bytes: a few frames, and less than one read. */
 const LEAST_SHARE_BYTES = 16_384
 
@@ -44,9 +51,12 @@ export class InboundQueues {
   #waitingLinks = 0
   #frames = 0
   #bytes = 0
+  /** The time that counts as waiting, so far. */
+  #passedMs = 0
+  #lastTurnMs = 0
 
   constructor(options: InboundQueuesOptions) {
-    this.#targetBytes = options.targetBytes ?? 2_097_152
+    this.#targetBytes = options.targetBytes ?? 262_144
     this.#maximumBytes = options.maximumBytes ?? 67_108_864
     this.#maximumWaitMs = options.maximumWaitMs ?? 250
     this.#dropped = options.dropped
@@ -75,6 +85,8 @@ export class InboundQueues {
   /** Up to `count` frames, in turn. At `nowMs` those that waited too long are dropped instead. */
   take(count: number, nowMs: number): QueuedFrame[] {
     const taken: QueuedFrame[] = []
+    this.#passedMs += Math.min(nowMs - this.#lastTurnMs, LONGEST_TURN_MS)
+    this.#lastTurnMs = nowMs
     while (taken.length < count) {
       const turn = this.#turns.shift()
       if (turn === undefined) break
@@ -88,7 +100,7 @@ export class InboundQueues {
         link.held = false
         link.resume?.()
       }
-      if (nowMs - queued.receivedAtMs > this.#maximumWaitMs) this.#dropped('ingress-late')
+      if (this.#passedMs - queued.queuedAtMs > this.#maximumWaitMs) this.#dropped('ingress-late')
       else taken.push(queued)
     }
     return taken
@@ -109,7 +121,7 @@ export class InboundQueues {
       if (link.length === 0) return
       this.#shift(link)
     } else if (link.length === 0) this.#enter(link)
-    link.push({ frame, receivedAtMs })
+    link.push({ frame, receivedAtMs, queuedAtMs: this.#passedMs })
     link.bytes += frame.packet.length
     this.#bytes += frame.packet.length
     this.#frames++

@@ -37,6 +37,8 @@ export class ReplayFilter {
   readonly #crypto: CryptoProvider
   readonly #digest = new Uint8Array(32)
   readonly #shapes: PageShape[] = []
+  /** Pages that cannot be split, whatever is added: tried once. */
+  readonly #stuck = new WeakSet<PlacedPage>()
   /** 2^depth places; a page that was split less often stands in several. */
   #places: PlacedPage[] = []
   #depth = 0
@@ -122,9 +124,10 @@ export class ReplayFilter {
   }
 
   /** Replace a page by two; the first keeps its memory. False when that is not possible. */
-  #split({ depth, index, page }: PlacedPage): boolean {
+  #split(placed: PlacedPage): boolean {
+    const { depth, index, page } = placed
     const shape = this.shape(depth + 1)
-    if (shape === undefined) return false
+    if (shape === undefined || this.#stuck.has(placed)) return false
     const sorted = numbers.subarray(0, page.size)
     page.read(sorted)
     const middle = firstFrom(sorted, shape.range)
@@ -132,7 +135,10 @@ export class ReplayFilter {
     const upper = sorted.subarray(middle)
     for (let at = 0; at < upper.length; at++) upper[at]! -= shape.range
     // Chance never heaps fingerprints up like this; a damaged journal may.
-    if (!fits(shape, lower) || !fits(shape, upper)) return false
+    if (!fits(shape, lower) || !fits(shape, upper)) {
+      this.#stuck.add(placed)
+      return false
+    }
 
     if (depth === this.#depth) {
       this.#places = this.#places.flatMap((placed) => [placed, placed])

@@ -19,7 +19,7 @@ export const FLUSH_AFTER_MS = 500
 /** From a failed write to the next try. */
 export const RETRY_AFTER_MS = 30_000
 /** Journals may be so long, and by a share of the filter longer, before a snapshot is due: what is read back at the next start. */
-const JOURNAL_BYTES = 2 ** 20
+const JOURNAL_BYTES = 2 ** 18
 const JOURNAL_SHARE = 1 / 4
 /** Unwritten fingerprints kept, bytes: 700 000. Past it the disk counts as failed, and a snapshot must make up for them. */
 const MOST_PENDING_BYTES = ENTRY_BYTES * 700_000
@@ -90,6 +90,7 @@ export class ReplayJournal {
   /** Write what is left and let go of the files. A snapshot under way is given up, unless something is in no other file. */
   async close(): Promise<void> {
     this.#closed = true
+    await this.#snapshot
     await this.flush()
     await this.#letGo()
   }
@@ -149,7 +150,7 @@ export class ReplayJournal {
   async #writePending(): Promise<void> {
     const bytes = this.#pending.subarray(0, this.#pendingBytes)
     if (bytes.length === 0) return
-    this.#pending = new Uint8Array(this.#pending.length)
+    this.#pending = new Uint8Array(FIRST_PENDING_BYTES)
     this.#pendingBytes = 0
     const file = this.#file
     if (file === undefined) {
