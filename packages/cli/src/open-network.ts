@@ -7,6 +7,8 @@ import { DEFAULT_PORT, type UpOptions } from './options.js'
 export async function openNetwork(options: UpOptions, fallbackPort = DEFAULT_PORT): Promise<Network> {
   const logger = options.log === 'silent' ? undefined : await createLogger(options.log)
   return Network.start({
+    authorities: options.authorities,
+    authorityThreshold: options.threshold,
     mixes: options.mixes,
     gateways: options.gateways,
     port: options.port,

@@ -44,6 +44,8 @@ export const logLevel = z.enum(['silent', 'error', 'warn', 'info', 'debug'])
 export const profile = z.enum(['default', 'fast', 'no-cover', 'local'])
 
 const networkOptions = z.strictObject({
+  authorities: count.min(1).max(9).optional(),
+  threshold: count.min(1).max(9).optional(),
   mixes: count.min(3).max(200).optional(),
   gateways: count.min(1).max(200).optional(),
   port: port.optional(),
@@ -66,6 +68,8 @@ export type UpOptions = z.infer<typeof networkOptions>
 /** Add the flags of a network to a sub-command. */
 export function withNetworkFlags(command: Command): Command {
   return command
+    .option('--authorities <n>', 'directories that agree by votes and sign what they show (default: 1, which decides)')
+    .option('--threshold <n>', 'of several authorities: how many must sign (default: more than two thirds)')
     .option('--mixes <n>', 'mix nodes, dealt into 3 layers (default: 3)')
     .option('--gateways <n>', 'gateways (default: 2)')
     .option(
@@ -82,7 +86,7 @@ export function withNetworkFlags(command: Command): Command {
       '--client-profile <name>',
       'how they send: default (as on the real network), fast, no-cover or local (default: local)',
     )
-    .option('--epoch <time>', 'length of an epoch, at least 15s (default: 1h)')
+    .option('--epoch <time>', 'length of an epoch, at least 15s (default: 1h; with several authorities 1m)')
     .option('--validity <epochs>', 'epochs that a Sphinx key lasts before the nodes rotate it (default: 24)')
     .option(
       '--node <url>',

@@ -5,80 +5,30 @@
  */
 import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
-import {
-  type Clock,
-  type LogFields,
-  type Logger,
-  type MemoryMetrics,
-  MixError,
-  type Random,
-  sleep,
-  type Timer,
-} from '@mixwright/runtime'
-import { type ListenAddress, listenOn } from '@mixwright/runtime/node'
-import type { CryptoProvider } from '@mixwright/sphinx'
+import { type LogFields, type MemoryMetrics, MixError, sleep, type Timer } from '@mixwright/runtime'
+import { listenOn } from '@mixwright/runtime/node'
 import { FULL_SCORE, type VotedNode } from '@mixwright/wire'
-import type { Hono } from 'hono'
-import { type DirectoryIdentity, loadOrCreateIdentity, newIdentity, type WishedSchedule } from './directory-identity.js'
 import { type Alarm, DirectoryMetrics } from './directory-metrics.js'
-import { DirectoryState, type StoredState } from './directory-state.js'
+import type { DirectoryOptions } from './directory-options.js'
+import { type DirectoryParts, directoryParts } from './directory-parts.js'
+import type { StoredState } from './directory-state.js'
 import { type EpochSchedule, epochAt, keyRotationInfo } from './epoch.js'
 import { EpochClock } from './epoch-clock.js'
 import { metricsRoutes } from './metrics-routes.js'
 import { descriptorOf } from './node-descriptor.js'
-import { NodeIds } from './node-ids.js'
-import { type NodeEntry, readNode } from './node-reader.js'
-import { type NodeRecord, NodeRegistry, type Refusal } from './node-registry.js'
+import type { NodeEntry } from './node-reader.js'
+import type { NodeRecord, Refusal } from './node-registry.js'
 import { nodeRoutes } from './node-routes.js'
 import { probeRoutes } from './probe-routes.js'
-import { ProbeScores } from './probe-scores.js'
-import { Prober, type ProbingOptions } from './prober.js'
+import { Prober } from './prober.js'
 import { type EarlierDocument, nextPublication } from './publication.js'
 import { RefreshRequests } from './refresh-request.js'
-import { type RegistrationPolicy, Registrations } from './registration.js'
+import { Registrations } from './registration.js'
 import { RequestBodies } from './request-body.js'
 import { directoryRoutes } from './routes.js'
 import type { ListedNode, Snapshot } from './snapshot.js'
 
-export interface DirectoryOptions {
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-  readonly metrics: MemoryMetrics
-  readonly crypto: CryptoProvider
-  readonly listen: ListenAddress
-  /** Those known beforehand; the first lists wait for them. Others `join`, or register. */
-  readonly nodes: readonly NodeEntry[]
-  /** Without a genesis: that of the state directory, or now. */
-  readonly epoch: WishedSchedule
-  /** Where key, schedule, numbers of nodes and registrations outlive the process. @default nowhere */
-  readonly stateDirectory?: string
-  /** Who may register by itself. @default nobody */
-  readonly registration?: RegistrationPolicy
-  /** Nodes known at one time. @default 10000 */
-  readonly maximumNodes?: number
-  /** Whether nodes may announce loopback addresses; for networks on one machine. @default false */
-  readonly allowLocalAddresses?: boolean
-  /**
-   * Between two readings of a node, milliseconds; at most half an epoch, and longer in networks of over 500 nodes.
-   * @default 30000
-   */
-  readonly readIntervalMs?: number
-  /** First pause between two attempts while a new node does not answer yet, milliseconds. @default 50 */
-  readonly startRetryMs?: number
-  /** How long an unreachable one of `nodes` is waited for at the start, milliseconds. @default 10000 */
-  readonly startPatienceMs?: number
-  /** Send packets over the network and publish what comes of them as performance. @default nobody is probed, all have 1 */
-  readonly probing?: ProbingOptions
-  /** Base URL under which others reach this directory, as clients are told. @default that of `listen` */
-  readonly publicUrl?: string | undefined
-  /** Show the counters to Prometheus, for this bearer token. @default not at all */
-  readonly metricsToken?: string | undefined
-  /** Publish only what is handed to `present`: one authority of several. @default false */
-  readonly presentsOnly?: boolean
-  /** Further routes, under the same prefixes. @default none */
-  readonly routes?: readonly Hono[]
-}
+export type { DirectoryOptions } from './directory-options.js'
 
 /** Failed readings in a row after which a node has performance 0. */
 const READINGS_MISSED = 2
@@ -86,7 +36,7 @@ const READINGS_MISSED = 2
 const READ_PACE_MS = 60
 /** So is publishing, in networks of more than so many nodes. */
 const PACED_NODES = 200
-const PUBLISH_PACE_MS = 1
+const PUBLISH_PACE_MS = 0.25
 /** How long a question waits for the first lists, milliseconds: nodes end when they get none, and give up after 5 seconds. */
 const HOLD_MS = 4_000
 const MOST_HELD = 1_000
@@ -94,15 +44,6 @@ const MOST_CONNECTIONS = 4_096
 /** For the head of a request, and for all of it, milliseconds. */
 const HEAD_MS = 10_000
 const REQUEST_MS = 30_000
-
-/** What the directory is made of. */
-interface Parts {
-  readonly identity: DirectoryIdentity
-  readonly state: DirectoryState | undefined
-  readonly ids: NodeIds
-  readonly registry: NodeRegistry
-  readonly scores: ProbeScores
-}
 
 export class Directory {
   /** Base URL for clients. */
@@ -113,7 +54,7 @@ export class Directory {
   /** As it is in force, genesis included. */
   readonly schedule: EpochSchedule
   readonly #options: DirectoryOptions
-  readonly #parts: Parts
+  readonly #parts: DirectoryParts
   readonly #server: Server
   readonly #epochs: EpochClock
   readonly #alarms: DirectoryMetrics
@@ -134,7 +75,7 @@ export class Directory {
   #held = 0
   readonly #holding = new AbortController()
 
-  private constructor(options: DirectoryOptions, parts: Parts, server: Server, port: number) {
+  private constructor(options: DirectoryOptions, parts: DirectoryParts, server: Server, port: number) {
     const { clock, random, crypto, metrics, logger, nodes, listen, probing, startPatienceMs = 10_000 } = options
     const { identity, registry, state, scores } = parts
     this.#options = options
@@ -202,7 +143,7 @@ export class Directory {
    */
   static async start(options: DirectoryOptions): Promise<Directory> {
     const { clock, crypto, metrics, logger, registration, probing, allowLocalAddresses = false } = options
-    const parts = partsOf(options)
+    const parts = directoryParts(options)
     const { identity, registry, scores } = parts
     let directory: Directory | undefined
     const published = () => directory?.published() ?? Promise.resolve()
@@ -304,8 +245,8 @@ export class Directory {
   }
 
   /**
-   * Resolves once every node that was given or has joined is listed and a client can be routed. Error: `MIX_NOT_ROUTABLE`, naming each refused
-   * node and its reason.
+   * Resolves once every node that was given or has joined is listed and a client can be routed. Error: `MIX_NOT_ROUTABLE`,
+   * naming each refused node and its reason.
    */
   async whenRoutable(): Promise<void> {
     await this.#firstReadings
@@ -446,28 +387,4 @@ const ALARM_TEXTS: Readonly<Record<Alarm, string>> = {
   'clock-set-back': 'the clock was set back by more than an epoch; epochs follow it',
   'state-damaged': 'the state file is damaged; it was set aside, and the directory begins without',
   'state-not-saved': 'the state cannot be saved',
-}
-
-/** Errors: those of the state directory. */
-function partsOf(options: DirectoryOptions): Parts {
-  const { clock, crypto, random, logger, epoch, stateDirectory, maximumNodes = 10_000 } = options
-  const { allowLocalAddresses = false, startRetryMs = 50 } = options
-  const ownRandom = random.fork('directory identity')
-  const identity =
-    stateDirectory === undefined
-      ? newIdentity(crypto, ownRandom, clock.now(), epoch)
-      : loadOrCreateIdentity(stateDirectory, crypto, ownRandom, clock.now(), epoch)
-  const state = stateDirectory === undefined ? undefined : new DirectoryState(stateDirectory)
-  const { nextNodeId, ids: known, registrations = [], probes } = state?.content ?? {}
-  const ids = new NodeIds(nextNodeId, known)
-  const registry = new NodeRegistry({
-    clock,
-    logger,
-    ids,
-    maximumNodes,
-    retryMs: startRetryMs,
-    read: (entry) => readNode(entry, { clock, crypto, allowLocalAddresses }),
-  })
-  for (const entry of registrations) if (!registry.isFull) registry.add(entry, true)
-  return { identity, state, ids, registry, scores: new ProbeScores(probes) }
 }

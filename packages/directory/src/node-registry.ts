@@ -162,8 +162,7 @@ export class NodeRegistry {
       this.move(record, entry)
       return undefined
     } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      return String(error.data.reason)
+      return failureOf(error).reason
     }
   }
 
@@ -224,17 +223,16 @@ export class NodeRegistry {
       this.#accept(record, reading)
       return false
     } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      const reason = String(error.data.reason)
+      const { reason, retry } = failureOf(error)
       record.missed++
       // A node that lies is out at once; one that is away may come back with its listing unharmed.
-      if (!error.retry || record.missed >= READINGS_MISSED || record.reading === undefined) {
+      if (!retry || record.missed >= READINGS_MISSED || record.reading === undefined) {
         if (record.reading !== undefined) logger.warn({ host, httpPort, reason }, 'node left the directory')
         this.#unlist(record)
         record.refusal = { ...(record.nodeId !== undefined && { nodeId: record.nodeId }), host, httpPort, reason }
       }
       logger.debug({ host, httpPort, reason }, 'node refused')
-      return error.retry
+      return retry
     }
   }
 
@@ -276,6 +274,12 @@ export class NodeRegistry {
       if (this.#byAddress.get(address) === record) this.#byAddress.delete(address)
     record.reading = undefined
   }
+}
+
+/** Whatever a node says, it harms its own reading only. */
+function failureOf(error: unknown): { readonly reason: string; readonly retry: boolean } {
+  if (!(error instanceof MixError)) return { reason: `its answers cannot be read: ${String(error)}`, retry: false }
+  return { reason: String(error.data.reason ?? error.message), retry: error.retry }
 }
 
 function placeOf({ host, httpPort }: NodeEntry): string {

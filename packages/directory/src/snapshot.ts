@@ -117,7 +117,8 @@ export class Snapshot {
       layer3,
       standby: [],
     }
-    this.nodes = listed.map((node) => skim(node, epoch, this.#roleOf(node)))
+    const layerOf = new Map(layers.flatMap((ids, index) => ids.map((id) => [id, index + 1] as const)))
+    this.nodes = listed.map((node) => skim(node, epoch, roleOf(node, layerOf.get(node.nodeId))))
   }
 
   /** Whether a client can be routed: a node that works in every layer, and such a gateway. */
@@ -247,12 +248,6 @@ export class Snapshot {
     }
   }
 
-  #roleOf({ nodeId, reading }: ListedNode): NodeRole {
-    const layer = this.layers.findIndex((ids) => ids.includes(nodeId))
-    if (layer >= 0) return { Mixnode: { layer: layer + 1 } }
-    return reading.roles.gateway_enabled ? 'EntryGateway' : 'Inactive'
-  }
-
   #document<T>(name: string, make: () => Document<T>): Document {
     let document = this.#documents.get(name)
     if (document === undefined) {
@@ -261,6 +256,11 @@ export class Snapshot {
     }
     return document
   }
+}
+
+function roleOf({ reading }: ListedNode, layer: number | undefined): NodeRole {
+  if (layer !== undefined) return { Mixnode: { layer } }
+  return reading.roles.gateway_enabled ? 'EntryGateway' : 'Inactive'
 }
 
 /** The Sphinx key that belongs to the epoch's rotation; a late node's old key else, and it is read again (03-directory §7). */

@@ -84,6 +84,7 @@ describe('a directory with a state directory', () => {
 
   it('opens although nodes that had registered are away', async () => {
     const [node, ...others] = await fiveNodes(crypto)
+    node!.mixPort = 1790
     const clock = new VirtualClock()
     const start = () =>
       Directory.start({

@@ -5,14 +5,14 @@
 import { type Client, connect, memoryStore, type ProfileName, sqlStore } from '@mixwright/client'
 import { WebSocketApi } from '@mixwright/daemon'
 import type { Clock, Logger, Random } from '@mixwright/runtime'
-import { LOOPBACK } from './node-handle.js'
+import { LOOPBACK, type NetworkAccess } from './node-handle.js'
 
 /** For what is on its way at the end, milliseconds. */
 const FLUSH_MS = 300
 
 export interface NetworkClientOptions {
   readonly name: string
-  readonly nymApiUrl: string
+  readonly access: NetworkAccess
   /** Of the local websocket; 0 takes any free one. */
   readonly port: number
   readonly profile: ProfileName
@@ -37,10 +37,10 @@ export class NetworkClient {
 
   /** Connect and listen. Errors: those of `connect`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
   static async open(options: NetworkClientOptions): Promise<NetworkClient> {
-    const { name, nymApiUrl, port, profile, storeFile, clock, random } = options
+    const { name, access, port, profile, storeFile, clock, random } = options
     const logger = options.logger.child({ client: name })
     const store = storeFile === undefined ? memoryStore() : await sqlStore(storeFile)
-    const client = await connect({ directory: nymApiUrl, store, profile, clock, random, logger })
+    const client = await connect({ ...access, store, profile, clock, random, logger })
     try {
       return new NetworkClient(name, client, await WebSocketApi.listen(client, { host: LOOPBACK, port, clock, logger }))
     } catch (error) {

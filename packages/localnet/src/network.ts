@@ -1,13 +1,12 @@
 /**
- * A whole mixnet as one object: a directory, mix nodes in three layers and gateways, over real TCP and websockets on the
- * loopback address, in this process. Its keys protect nobody.
+ * A whole mixnet as one object: a directory or several authorities, mix nodes in three layers and gateways, over real TCP
+ * and websockets on the loopback address, in this process. Its keys protect nobody.
  */
 import type { ProfileName } from '@mixwright/client'
-import { Directory } from '@mixwright/directory'
+import type { AuthorityDirectory, Directory } from '@mixwright/directory'
 import {
   type Clock,
   type Logger,
-  MemoryMetrics,
   MixError,
   RealClock,
   SeededRandom,
@@ -16,15 +15,18 @@ import {
 } from '@mixwright/runtime'
 import { writeFileAtomically } from '@mixwright/runtime/node'
 import { type CryptoProvider, type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+import { Directories } from './directories.js'
 import { clientEnvironment, dotenv } from './environment.js'
 import { NetworkClient } from './network-client.js'
-import { LOOPBACK, NodeHandle, type NodePorts, type Surroundings } from './node-handle.js'
+import { type NetworkAccess, NodeHandle, type NodePorts, type Surroundings } from './node-handle.js'
 import { type SavedNetwork, StateDirectory } from './state-directory.js'
 
 /** Layers of every Nym route. */
 const LAYERS = 3
 /** Most nodes of one network: a laptop's worth, and ports stay within the range. */
 const MOST_NODES = 200
+/** Each sends its votes to all others. */
+const MOST_AUTHORITIES = 9
 /** Most clients, and what they may be called. */
 const MOST_CLIENTS = 200
 const CLIENT_NAME = /^[a-z0-9-]{1,32}$/
@@ -35,6 +37,13 @@ export interface NetworkOptions {
   /** @default 2 */
   readonly gateways?: number
   /**
+   * Directories that agree on the network by votes; nodes and clients believe what enough of them have signed. With 1 there is
+   * one plain directory. @default 1
+   */
+  readonly authorities?: number
+  /** Of several authorities: how many must sign. @default more than two thirds */
+  readonly authorityThreshold?: number
+  /**
    * Names of clients to start, each with a local websocket for an app: 1 to 32 letters, digits or hyphens, all lower case.
    * @default those of the saved network, else none
    */
@@ -42,7 +51,7 @@ export interface NetworkOptions {
   /** What the clients do about timing and cover. @default 'local' */
   readonly clientProfile?: ProfileName
   /**
-   * First of the ports: the directory's; the nodes and then the clients take the following ones. 0: any free port for
+   * First of the ports: the directory's; further authorities, the nodes and then the clients take the following ones. 0: any free port for
    * everything. @default 0
    */
   readonly port?: number
@@ -56,7 +65,10 @@ export interface NetworkOptions {
   readonly clock?: Clock
   /** Force the cryptography instead of taking the fastest that loads. */
   readonly crypto?: CryptoProviderName
-  /** Length of an epoch, milliseconds; at least 15 000. @default 3600000 */
+  /**
+   * Length of an epoch, milliseconds; at least 15 000. Several authorities need a tenth of it for their first document.
+   * @default 3600000; with several authorities 60000
+   */
   readonly epochMs?: number
   /** Epochs that a Sphinx key lasts; at least 3. @default 24 */
   readonly validityEpochs?: number
@@ -80,10 +92,16 @@ export interface NetworkNode {
 /** As on the public network. */
 const DEFAULT_EPOCH_MS = 3_600_000
 const DEFAULT_VALIDITY_EPOCHS = 24
+/** Authorities that are in a hurry. */
+const AUTHORITIES_EPOCH_MS = 60_000
+/** From the start of a new network to the first vote of its authorities, milliseconds: its nodes are up and read by then. */
+const FOUNDING_MS = 1_000
 
 export class Network implements AsyncDisposable {
-  /** Base URL for clients, `…/api`. */
+  /** Base URL for clients, `…/api`; of several authorities the first one's. */
   readonly nymApiUrl: string
+  /** All directories and their keys, for `connect`. */
+  readonly access: NetworkAccess
   /** Variables that official Rust programs read; see also `envFile`. */
   readonly environment: Readonly<Record<string, string>>
   readonly envFile: string
@@ -95,29 +113,27 @@ export class Network implements AsyncDisposable {
   readonly clients: readonly NetworkClient[]
   readonly #handles: readonly NodeHandle[]
   readonly #state: StateDirectory
-  readonly #openDirectory: () => Promise<Directory>
-  #directory: Directory
+  readonly #directories: Directories
   #closing: Promise<void> | undefined
 
   private constructor(
-    directory: Directory,
-    openDirectory: () => Promise<Directory>,
+    directories: Directories,
     handles: readonly NodeHandle[],
     clients: readonly NetworkClient[],
     state: StateDirectory,
     crypto: CryptoProvider,
   ) {
-    this.#directory = directory
-    this.#openDirectory = openDirectory
-    this.nymApiUrl = directory.url
+    this.#directories = directories
+    this.access = directories.access
+    this.nymApiUrl = this.access.directory[0]!
     this.cryptoProvider = crypto.name
     this.clients = clients
     this.#handles = handles
     this.#state = state
-    this.environment = clientEnvironment(directory.url, handles[0]!.identityKey)
+    this.environment = clientEnvironment(this.nymApiUrl, handles[0]!.identityKey)
     this.envFile = state.envFile
     this.stateDirectory = state.path
-    for (const handle of handles) handle.onRestart = () => this.#directory.refresh()
+    for (const handle of handles) handle.onRestart = () => directories.refresh()
     writeFileAtomically(this.envFile, dotenv(this.environment), 0o644)
   }
 
@@ -142,16 +158,24 @@ export class Network implements AsyncDisposable {
         logger: options.logger ?? silentLogger,
         crypto,
       }
+      const { genesisMs, epochMs: durationMs } = plan
+      const { validityEpochs = DEFAULT_VALIDITY_EPOCHS } = options
       const handles = plan.nodes.map(
         ({ name, role, ...ports }) => new NodeHandle(name, role, ports, state.nodeDirectory(name), surroundings),
       )
       // Nodes ask the directory at which key rotation it stands, and the directory reads the nodes: so it listens first.
-      const openDirectory = (port: number) => openEmptyDirectory(port, plan.genesisMs, surroundings, options)
-      const directory = await openDirectory(plan.directoryPort)
-      started.push(directory)
+      const directories = await Directories.open({
+        surroundings,
+        ports: plan.directoryPorts,
+        schedule: { genesisMs, durationMs, validityEpochs },
+        threshold: options.authorityThreshold,
+        stateDirectory: (name) => state.nodeDirectory(name),
+        joining: options.joining ?? [],
+      })
+      started.push(directories)
       started.push({ close: () => all(handles.map((handle) => handle.stop())) })
-      await all(handles.map((handle) => handle.start(directory.url)))
-      await enter(directory, handles, options.joining ?? [])
+      await all(handles.map((handle) => handle.start(directories.access)))
+      await directories.enter(handles)
       const clients: NetworkClient[] = []
       started.push({ close: () => all(clients.map((client) => client.close())) })
       const opened = plan.clients
@@ -160,7 +184,7 @@ export class Network implements AsyncDisposable {
           clients[index] = await NetworkClient.open({
             name,
             port,
-            nymApiUrl: directory.url,
+            access: directories.access,
             profile: options.clientProfile ?? 'local',
             storeFile: options.dataDirectory === undefined ? undefined : state.clientStoreFile(name),
             clock,
@@ -169,27 +193,30 @@ export class Network implements AsyncDisposable {
           })
         })
       await all(opened)
-      state.save(savedForm(plan, directory, handles, clients))
-      const reopen = async () => {
-        const again = await openDirectory(portOf(directory))
-        await enter(again, handles, options.joining ?? [])
-        return again
-      }
-      return new Network(directory, reopen, handles, clients, state, crypto)
+      state.save(savedForm(plan, directories, handles, clients))
+      return new Network(directories, handles, clients, state, crypto)
     } catch (error) {
       for (const part of started.reverse()) await part.close()
       throw error
     }
   }
 
-  /** The one that runs, or ran last; stopped by its `close()`. */
+  /** The one that runs, or ran last; stopped by its `close()`. Of several authorities that of the first. */
   get directory(): Directory {
-    return this.#directory
+    return this.#directories.first
   }
 
-  /** After `directory.close()`: start it again, at the same address. Errors: `MIX_PORT_IN_USE` when it still runs, `MIX_NOT_ROUTABLE`. */
-  async restartDirectory(): Promise<void> {
-    this.#directory = await this.#openDirectory()
+  /** In the order of `access`; none where one directory decides. Each is stopped by its `close()`. */
+  get authorities(): readonly AuthorityDirectory[] {
+    return this.#directories.authorities
+  }
+
+  /**
+   * After `directory.close()`, or `close()` of authority number `index`: start it again, at the same address. Errors:
+   * `MIX_PORT_IN_USE` when it still runs, `MIX_NOT_ROUTABLE`.
+   */
+  async restartDirectory(index = 0): Promise<void> {
+    await this.#directories.restart(index, this.#handles)
   }
 
   /** All nodes, mix nodes first. */
@@ -225,7 +252,7 @@ export class Network implements AsyncDisposable {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await all(this.clients.map((client) => client.close()))
-      await Promise.all([this.#directory.close(), ...this.#handles.map((handle) => handle.stop())])
+      await Promise.all([this.#directories.close(), ...this.#handles.map((handle) => handle.stop())])
       await this.#state.close()
     })()
     return this.#closing
@@ -245,7 +272,9 @@ export class Network implements AsyncDisposable {
 
 interface Plan {
   readonly genesisMs: number
-  readonly directoryPort: number
+  readonly epochMs: number
+  /** One, or one for each authority. */
+  readonly directoryPorts: readonly number[]
   readonly nodes: readonly ({ readonly name: string; readonly role: 'mixnode' | 'gateway' } & NodePorts)[]
   readonly clients: readonly PlannedClient[]
 }
@@ -265,16 +294,18 @@ async function all(promises: readonly Promise<void>[]): Promise<void> {
 
 /** A new network: names, and ports counted up from the first (or all 0). */
 function planned(options: NetworkOptions, nowMs: number): Plan {
-  const { mixes = 3, gateways = 2, fallbackPort = 0, port = fallbackPort } = options
+  const { authorities = 1, mixes = 3, gateways = 2, fallbackPort = 0, port = fallbackPort } = options
+  checkCount('authorities', authorities, 1, MOST_AUTHORITIES)
   checkCount('mixes', mixes, LAYERS)
   checkCount('gateways', gateways, 1)
   const names = clientNames(options) ?? []
-  const largestPort = 65_535 - 3 * (mixes + gateways) - names.length
+  const largestPort = 65_536 - authorities - 3 * (mixes + gateways) - names.length
   if (!Number.isInteger(port) || port < 0 || port > largestPort) {
     throw new MixError('MIX_OPTIONS', `The port must be 0 or between 1 and ${largestPort}.`, { kind: 'usage' })
   }
   let next = port
   const take = () => (port === 0 ? 0 : ++next)
+  const directoryPorts = [port, ...Array.from({ length: authorities - 1 }, take)]
   const mixNodes = Array.from({ length: mixes }, (_, i) => {
     return { name: `mix${i + 1}`, role: 'mixnode' as const, mixPort: take(), httpPort: take() }
   })
@@ -282,7 +313,14 @@ function planned(options: NetworkOptions, nowMs: number): Plan {
     return { name: `gateway${i + 1}`, role: 'gateway' as const, mixPort: take(), httpPort: take(), clientPort: take() }
   })
   const clients = names.map((name) => ({ name, port: take(), runs: true }))
-  return { genesisMs: nowMs, directoryPort: port, nodes: [...mixNodes, ...gatewayNodes], clients }
+  const epochMs = epochOf(options, authorities)
+  // Of several authorities the first vote is in the second tenth of an epoch; it is soon.
+  const genesisMs = authorities === 1 ? nowMs : Math.floor(nowMs) + FOUNDING_MS - Math.ceil(epochMs / 10)
+  return { genesisMs, epochMs, directoryPorts, nodes: [...mixNodes, ...gatewayNodes], clients }
+}
+
+function epochOf({ epochMs }: NetworkOptions, authorities: number): number {
+  return epochMs ?? (authorities === 1 ? DEFAULT_EPOCH_MS : AUTHORITIES_EPOCH_MS)
 }
 
 /** Checked. */
@@ -303,7 +341,9 @@ function clientNames({ clients }: NetworkOptions): readonly string[] | undefined
  */
 function resumed(saved: SavedNetwork, options: NetworkOptions): Plan {
   const count = (role: string) => saved.nodes.filter((node) => node.role === role).length
+  const directoryPorts = [saved.directoryPort, ...saved.authorityPorts]
   for (const [name, wanted, have] of [
+    ['authorities', options.authorities, directoryPorts.length],
     ['mixes', options.mixes, count('mixnode')],
     ['gateways', options.gateways, count('gateway')],
   ] as const) {
@@ -321,63 +361,21 @@ function resumed(saved: SavedNetwork, options: NetworkOptions): Plan {
     return { name, port: saved.clients.find((client) => client.name === name)?.port ?? 0, runs: true }
   })
   const resting = saved.clients.filter(({ name }) => !names.includes(name))
-  return { ...saved, clients: [...running, ...resting.map((client) => ({ ...client, runs: false }))] }
+  const { genesisMs, nodes } = saved
+  const clients = [...running, ...resting.map((client) => ({ ...client, runs: false }))]
+  return { genesisMs, epochMs: epochOf(options, directoryPorts.length), directoryPorts, nodes, clients }
 }
 
-function checkCount(name: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least && value <= MOST_NODES) return
-  throw new MixError('MIX_OPTIONS', `The number of ${name} must be between ${least} and ${MOST_NODES}.`, {
+function checkCount(name: string, value: number, least: number, most = MOST_NODES): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  throw new MixError('MIX_OPTIONS', `The number of ${name} must be between ${least} and ${most}.`, {
     kind: 'usage',
   })
 }
 
-function portOf({ url }: Directory): number {
-  return Number(new URL(url).port)
-}
-
-function openEmptyDirectory(
-  port: number,
-  genesisMs: number,
-  { clock, random, logger, crypto }: Surroundings,
-  { epochMs = DEFAULT_EPOCH_MS, validityEpochs = DEFAULT_VALIDITY_EPOCHS }: NetworkOptions,
-): Promise<Directory> {
-  return Directory.start({
-    clock,
-    random: random.fork('directory'),
-    logger: logger.child({ node: 'directory' }),
-    metrics: new MemoryMetrics(),
-    crypto,
-    listen: { host: LOOPBACK, port },
-    nodes: [],
-    epoch: { genesisMs, durationMs: epochMs, validityEpochs },
-    allowLocalAddresses: true,
-  })
-}
-
-/** Make the directory read all nodes, and then the nodes its lists, so that none refuses a packet for want of news. */
-async function enter(directory: Directory, handles: readonly NodeHandle[], joining: readonly string[]): Promise<void> {
-  for (const url of joining) void directory.join(entryOf(url))
-  await all(
-    handles
-      .filter(({ running }) => running)
-      .map(({ ports, identityKey }) => directory.join({ host: LOOPBACK, httpPort: ports.httpPort, identityKey })),
-  )
-  await directory.whenRoutable()
-  await all(handles.map((handle) => handle.refreshTopology()))
-}
-
-/** Error: `MIX_OPTIONS`. */
-function entryOf(url: string): { host: string; httpPort: number } {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined
-  if (parsed?.protocol === 'http:' && parsed.pathname === '/')
-    return { host: parsed.hostname, httpPort: Number(parsed.port || 80) }
-  const message = `${JSON.stringify(url)} is not the address of a node's HTTP API, such as http://127.0.0.1:8080.`
-  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
-}
-
 function savedForm(
   { genesisMs, clients: planned }: Plan,
-  directory: Directory,
+  { ports }: Directories,
   handles: readonly NodeHandle[],
   clients: readonly NetworkClient[],
 ): SavedNetwork {
@@ -386,7 +384,8 @@ function savedForm(
   return {
     version: 1,
     genesisMs,
-    directoryPort: portOf(directory),
+    directoryPort: ports[0]!,
+    authorityPorts: ports.slice(1),
     nodes: handles.map(({ name, role, ports }) => ({ name, role, ...ports })),
     clients: [...running, ...resting],
   }

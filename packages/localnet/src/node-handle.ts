@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import {
-  DirectorySource,
+  directoryNetwork,
   LOCAL_GATEWAY_LIMITS,
   loadOrCreateNodeKeys,
   Node,
@@ -21,6 +21,15 @@ export interface Surroundings {
   readonly random: Random
   readonly logger: Logger
   readonly crypto: CryptoProvider
+}
+
+/** Where the network is asked about, and whose signatures make an answer believed: part of what `connect` takes. */
+export interface NetworkAccess {
+  /** Base URLs, `…/api`. */
+  readonly directory: readonly string[]
+  /** Base58 keys, where there are several directories. */
+  readonly authorities?: readonly string[]
+  readonly authorityThreshold?: number
 }
 
 /** Ports of one node; 0 takes any free one at the first start. */
@@ -45,7 +54,7 @@ export class NodeHandle {
   #ports: NodePorts
   #node: Node | undefined
   #starts = 0
-  #directoryUrl: string | undefined
+  #access: NetworkAccess | undefined
   /** Called when the node serves again after a stop, so that a directory need not find out by itself. */
   onRestart: (() => Promise<void>) | undefined
 
@@ -84,14 +93,15 @@ export class NodeHandle {
   }
 
   /**
-   * Start, or start again. The directory's URL is needed the first time only. Error: `MIX_NODE_RUNNING` when it runs already.
+   * Start, or start again. Where the directories are must be said the first time only. Error: `MIX_NODE_RUNNING` when it
+   * runs already.
    */
-  async start(directoryUrl: string | undefined = this.#directoryUrl): Promise<void> {
+  async start(access: NetworkAccess | undefined = this.#access): Promise<void> {
     if (this.#node) throw new MixError('MIX_NODE_RUNNING', `${this.name} runs already.`, { kind: 'usage' })
-    if (directoryUrl === undefined)
-      throw new MixError('MIX_OPTIONS', `${this.name} needs a directory.`, { kind: 'usage' })
-    this.#directoryUrl = directoryUrl
-    const { clock, random, logger, crypto } = this.#surroundings
+    if (access === undefined) throw new MixError('MIX_OPTIONS', `${this.name} needs a directory.`, { kind: 'usage' })
+    this.#access = access
+    const { clock, random, crypto } = this.#surroundings
+    const logger = this.#surroundings.logger.child({ node: this.name })
     const { mixPort, httpPort, clientPort } = this.#ports
     const { identitySeed, identityKey } = this.#keys
     const listen = (port: number) => ({ host: LOOPBACK, port })
@@ -99,12 +109,21 @@ export class NodeHandle {
       role: this.role,
       clock,
       random: random.fork(`${this.name} running ${this.#starts++}`),
-      logger: logger.child({ node: this.name }),
+      logger,
       metrics: this.metrics,
       crypto,
       keys: this.#keys,
       stateDirectory: this.#directory,
-      network: new DirectorySource({ directories: [directoryUrl], clock, crypto, identitySeed, identityKey }),
+      network: directoryNetwork({
+        directories: access.directory,
+        authorities: access.authorities,
+        threshold: access.authorityThreshold,
+        clock,
+        crypto,
+        logger,
+        identitySeed,
+        identityKey,
+      }),
       announcedIps: [LOOPBACK],
       mixListen: listen(mixPort),
       httpListen: listen(httpPort),

@@ -19,6 +19,8 @@ const networkFile = z.strictObject({
   version: z.literal(1),
   genesisMs: z.int().min(0),
   directoryPort: port,
+  /** Of the second authority and all further ones. */
+  authorityPorts: z.array(port).default([]),
   nodes: z.array(
     z.strictObject({
       name: z.string(),
@@ -95,7 +97,7 @@ export class StateDirectory {
     writeFileAtomically(this.#networkFile, `${JSON.stringify(network, null, 2)}\n`)
   }
 
-  /** The directory of one node or client, made if missing. */
+  /** The directory of one node or authority, made if missing. */
   nodeDirectory(name: string): string {
     const path = join(this.path, name)
     try {

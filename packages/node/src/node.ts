@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Clock, type Logger, type MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
+import { type Clock, type Logger, type MemoryMetrics, MixError, type Random, sleep } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58, type FrameVersion, type MixPacket } from '@mixwright/wire'
@@ -133,7 +133,7 @@ export class Node {
     const { clock, random, logger, metrics, crypto, keys, role, stateDirectory, network, links = tcpLinks } = options
     logger.info({ role, crypto: crypto.name, workers: options.workers ?? 0 }, 'node starting')
     metrics.gauge('mixwright_crypto_provider', 'The cryptography in use', { provider: crypto.name }).set(1)
-    mkdirSync(stateDirectory, { recursive: true, mode: 0o700 })
+    makeDirectory(stateDirectory)
     const opened: { close(): Promise<unknown> | void }[] = []
     const open = <Part extends { close(): Promise<unknown> | void }>(part: Part): Part => {
       opened.push(part)
@@ -265,7 +265,8 @@ export class Node {
       announce()
       return new Node(options, parts, api, describe)
     } catch (error) {
-      for (const part of opened.reverse()) await part.close()
+      // The error that counts is the first one.
+      for (const part of opened.reverse()) await Promise.resolve(part.close()).catch(() => {})
       throw error
     }
   }
@@ -332,6 +333,19 @@ interface Parts {
   readonly api?: NodeApi | undefined
 }
 
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new MixError('MIX_FILE_WRITE', `Cannot make the directory ${path}: ${message}`, {
+      kind: 'local',
+      data: { path },
+      cause,
+    })
+  }
+}
+
 function rotationsOf({ primary, secondary }: SphinxKeys): number[] {
   return secondary ? [primary.rotationId, secondary.rotationId] : [primary.rotationId]
 }
@@ -348,17 +362,7 @@ async function currentRotation({ network, clock, logger, signal }: NodeOptions):
       const say = failures % 40 === 20 ? 'warn' : 'debug'
       logger[say]({ reason: error.message }, 'waiting for a directory')
     }
-    await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(DIRECTORY_RETRY_MS, resolve)
-      signal?.addEventListener(
-        'abort',
-        () => {
-          timer.cancel()
-          resolve()
-        },
-        { once: true },
-      )
-    })
+    await sleep(clock, DIRECTORY_RETRY_MS, signal)
   }
 }
 

@@ -1,9 +1,7 @@
 /** From the options of the command line to a running node: the one place that knows how a node is started. */
 import { availableParallelism } from 'node:os'
 import {
-  ConsensusNetwork,
-  DirectorySource,
-  FoundingNetwork,
+  directoryNetwork,
   loadOrCreateNodeKeys,
   type NetworkSource,
   Node,
@@ -99,14 +97,10 @@ interface Reading {
 }
 
 /** With pinned keys the signed document alone is believed. */
-function networkOf({ directory, authority, threshold }: NodeOptions, reading: Reading): NetworkSource {
-  const { clock, crypto, logger, keys } = reading
+function networkOf({ directory, authority, threshold }: NodeOptions, { keys, ...reading }: Reading): NetworkSource {
   const { identitySeed, identityKey } = keys
-  const source = new DirectorySource({ directories: directory, clock, crypto, identitySeed, identityKey })
-  if (authority.length === 0) return source
-  const baseUrls = directory
-  const pinned = { baseUrls, authorities: authority, threshold, clock, crypto, logger, announceTo: source }
-  return new FoundingNetwork(new ConsensusNetwork(pinned), source)
+  const directories = directory
+  return directoryNetwork({ ...reading, directories, authorities: authority, threshold, identitySeed, identityKey })
 }
 
 function secureDoor({ host, secureClientPort, tlsCertificate, tlsKey }: NodeOptions) {

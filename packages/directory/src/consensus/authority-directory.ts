@@ -4,8 +4,8 @@
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { MixError } from '@mixwright/runtime'
-import type { Fetch } from '@mixwright/wire'
+import { type Clock, MixError } from '@mixwright/runtime'
+import { type Fetch, GRACE_EPOCHS, identityOf, scheduledEpoch } from '@mixwright/wire'
 import { Directory, type DirectoryOptions } from '../directory.js'
 import { loadOrCreateIdentity } from '../directory-identity.js'
 import { Authority } from './authority.js'
@@ -29,12 +29,17 @@ const STATE_FILE = 'consensus.json'
 export class AuthorityDirectory {
   readonly directory: Directory
   readonly authority: Authority
+  readonly #clock: Clock
   readonly #started: Promise<void>
+  /** Who waits for the next document. */
+  readonly #waiting: Set<() => void>
   #closed = false
 
-  private constructor(directory: Directory, authority: Authority) {
+  private constructor(directory: Directory, authority: Authority, clock: Clock, waiting: Set<() => void>) {
     this.directory = directory
     this.authority = authority
+    this.#clock = clock
+    this.#waiting = waiting
     // Alone, the first document is made at once: not before there is something to put into it.
     this.#started = directory.whenRead().then(() => {
       if (!this.#closed) authority.start()
@@ -53,6 +58,7 @@ export class AuthorityDirectory {
       clock.now(),
       options.epoch,
     )
+    const waiting = new Set<() => void>()
     let directory: Directory | undefined
     const authority = new Authority({
       clock,
@@ -64,19 +70,36 @@ export class AuthorityDirectory {
       threshold,
       schedule,
       view: () => directory?.view ?? [],
-      onDocument: ({ document }, epochId) => directory?.present(documentSnapshot(document, schedule, epochId)),
+      onDocument: ({ document }, epochId) => {
+        directory?.present(documentSnapshot(document, schedule, epochId))
+        for (const look of waiting) look()
+        waiting.clear()
+      },
       statePath: join(stateDirectory, STATE_FILE),
       fetch,
     })
     const routes = [authorityRoutes({ authority, clock, metrics })]
     directory = await Directory.start({ ...options, presentsOnly: true, routes })
-    return new AuthorityDirectory(directory, authority)
+    return new AuthorityDirectory(directory, authority, clock, waiting)
   }
 
   /** As `Directory.whenRoutable`; of several authorities, one that has just begun has to wait for the others first. */
   async whenRoutable(): Promise<void> {
     await this.#started
     await this.directory.whenRoutable()
+  }
+
+  /** Resolves when a document that readers believe is in force and lists all nodes of these base58 identities. */
+  async whenListed(identities: readonly string[]): Promise<void> {
+    while (!this.#lists(identities)) await new Promise<void>((resolve) => this.#waiting.add(resolve))
+  }
+
+  #lists(identities: readonly string[]): boolean {
+    const document = this.authority.current?.document
+    if (document === undefined) return false
+    if (document.epoch_id + GRACE_EPOCHS < scheduledEpoch(document.schedule, this.#clock.now())) return false
+    const listed = new Set(document.nodes.map(({ descriptor }) => identityOf(descriptor)))
+    return identities.every((identity) => listed.has(identity))
   }
 
   async close(): Promise<void> {

@@ -2,9 +2,8 @@
  * Where clients come from: how many connections each address has, and how much it tried before authenticating. The table
  * is bounded; addresses are in no metric and no log line (05-mixnode §14: they are linkable).
  */
-import { isIPv6 } from 'node:net'
 import type { Clock, Counter, Metrics } from '@mixwright/runtime'
-import { canonicalIp } from '../link/ip-address.js'
+import { addressOf } from '../link/ip-address.js'
 import type { GatewayLimits } from './gateway-limits.js'
 import { TokenBucket } from './token-bucket.js'
 
@@ -116,16 +115,4 @@ export class ClientAddresses {
 function counted(refusals: Counter): false {
   refusals.increment()
   return false
-}
-
-/** An IPv4 address as it is; of IPv6 the first 64 bits, all of which one owner has. */
-export function addressOf(ip: string): string {
-  const address = canonicalIp(ip)
-  if (!isIPv6(address)) return address
-  const [head = '', tail] = address.split('%')[0]!.split('::')
-  const groups = head === '' ? [] : head.split(':')
-  const after = tail === undefined || tail === '' ? [] : tail.split(':')
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - groups.length - after.length)
-  const all = [...groups, ...Array.from({ length: zeros }, () => '0'), ...after]
-  return `${all.slice(0, 4).join(':')}::/64`
 }

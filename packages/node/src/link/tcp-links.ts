@@ -5,9 +5,15 @@ import type { NodeAddress } from '@mixwright/sphinx'
 import { canonicalIp } from './ip-address.js'
 import type { AcceptOptions, Link, LinkEvents, LinkServer, Links } from './link.js'
 
+/**
+ * After so long a silence the system asks whether the other side is still there: nothing is ever written on a link that came in,
+ * so one whose peer lost power would otherwise stay open for ever.
+ */
+const KEEP_ALIVE_MS = 60_000
+
 export const tcpLinks: Links = {
   async listen(address: ListenAddress, { maximumLinks, refused, accepted }: AcceptOptions): Promise<LinkServer> {
-    const server = createServer({ noDelay: true }, (socket) => {
+    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }, (socket) => {
       const link = new TcpLink(socket)
       attach(socket, accepted(link))
     })

@@ -50,6 +50,7 @@ export class Egress {
   readonly #peers = new Map<string, OutboundConnection>()
   readonly #sent: Counter
   readonly #latency: StageLatency
+  #closed = false
 
   constructor(options: EgressOptions) {
     this.#options = options
@@ -87,6 +88,10 @@ export class Egress {
 
   /** Send now; never throws, never blocks. `dueMs` is the monotonic moment at which the packet should leave. */
   send(mixPacket: MixPacket, dueMs: number): void {
+    if (this.#closed) {
+      droppedPackets(this.#options.metrics, 'shutdown').increment()
+      return
+    }
     const { host, port } = mixPacket.nextHop
     const key = `${host} ${port}`
     let peer = this.#peers.get(key)
@@ -102,6 +107,7 @@ export class Egress {
   }
 
   close(): void {
+    this.#closed = true
     for (const peer of this.#peers.values()) peer.close()
     this.#peers.clear()
   }

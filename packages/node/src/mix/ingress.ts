@@ -95,7 +95,7 @@ export class Ingress {
     const { metrics, forwarder, finalHop } = this.#options
     const counters = this.#counters
     if (outcome === undefined || this.#closed) {
-      droppedPackets(metrics, outcome === undefined ? 'peel-worker-died' : 'shutdown').increment()
+      droppedPackets(metrics, this.#closed ? 'shutdown' : 'peel-worker-died').increment()
       return
     }
     if (outcome.kind === 'drop') {

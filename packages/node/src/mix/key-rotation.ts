@@ -24,6 +24,10 @@ export type RotationStep =
   | { readonly kind: 'swap' }
   | { readonly kind: 'forget'; readonly rotationId: number }
 
+/** Epochs and rotations are counted in 32 bits. */
+const LAST_EPOCH = 0xffff_ffff
+const LAST_ROTATION = 0xffff_ffff
+
 /** The step that is due in `epochId`, if any. After each step the next may be due at once. */
 export function rotationStep(
   { primary, secondary }: { readonly primary: number; readonly secondary: number | undefined },
@@ -36,10 +40,9 @@ export function rotationStep(
   if (secondary === undefined) {
     // A node that was away for long, or whose directory began anew: the key of today first.
     if (primary !== current) return { kind: 'pre-announce', rotationId: current }
-    return last ? { kind: 'pre-announce', rotationId: current + 1 } : undefined
+    return last && current < LAST_ROTATION ? { kind: 'pre-announce', rotationId: current + 1 } : undefined
   }
-  if (secondary === current) return { kind: 'swap' }
-  if (primary !== current) return { kind: 'forget', rotationId: secondary }
+  if (primary !== current) return secondary === current ? { kind: 'swap' } : { kind: 'forget', rotationId: secondary }
   // The next key, also one announced too early: a directory may have read it.
   if (secondary === current + 1) return undefined
   return secondary === current - 1 && first ? undefined : { kind: 'forget', rotationId: secondary }
@@ -73,6 +76,7 @@ export class KeyRotation {
   #known: { readonly info: RotationInfo; readonly atMs: number } | undefined
   #timer: Timer | undefined
   #turning: Promise<void> | undefined
+  #stepping: Promise<void> | undefined
   #closed = false
 
   constructor(options: KeyRotationOptions, keys: SphinxKeys) {
@@ -95,10 +99,11 @@ export class KeyRotation {
     return this.#turning
   }
 
+  /** Resolves when no step is under way. A question to the directory may be: nobody waits for its answer. */
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
-    await this.#turning
+    await this.#stepping?.catch(() => {})
   }
 
   async #turn(): Promise<void> {
@@ -113,7 +118,8 @@ export class KeyRotation {
     if (this.#closed) return
     if (this.#known !== undefined) {
       try {
-        await this.#takeSteps(this.#epochAt(this.#known).id, this.#known.info)
+        this.#stepping = this.#takeSteps(this.#epochAt(this.#known).id, this.#known.info)
+        await this.#stepping
       } catch (error) {
         // A disk that is full, say. The keys in memory and on disk are as before the step.
         logger.error({ reason: (error as Error).message }, 'the Sphinx key could not be rotated')
@@ -165,7 +171,7 @@ export class KeyRotation {
     const position = Math.min(Math.max(0, clock.now() - sinceAnswer - info.epochStartMs), info.epochMs - 1)
     const elapsed = position + sinceAnswer
     const passed = sinceAnswer === 0 ? 0 : Math.floor(elapsed / info.epochMs)
-    return { id: info.epochId + passed, remainingMs: info.epochMs - (elapsed % info.epochMs) }
+    return { id: Math.min(info.epochId + passed, LAST_EPOCH), remainingMs: info.epochMs - (elapsed % info.epochMs) }
   }
 
   /** Until the next epoch begins, and a little; a quarter of an epoch at most, since our clock may be wrong. */

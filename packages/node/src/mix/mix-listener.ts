@@ -6,6 +6,7 @@
 import type { Clock, Logger, Metrics, Random, Timer } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
+import { addressOf } from '../link/ip-address.js'
 import type { Link, LinkEvents, LinkServer, Links } from '../link/link.js'
 import type { NoiseMode, NoisePeers } from '../noise/noise-policy.js'
 import { InboundQueues, type QueuedFrame } from './inbound-queues.js'
@@ -29,7 +30,7 @@ export interface MixListenerOptions {
   }
   /** Open links; further ones are closed at once. @default 8192 */
   readonly maximumLinks?: number
-  /** Open links from one address. @default 256 */
+  /** Open links from one address, or one /64 of IPv6. @default 256 */
   readonly maximumLinksPerAddress?: number
   /** Frames were queued. */
   arrived(): void
@@ -73,20 +74,20 @@ export class MixListener {
       maximumLinks,
       refused: () => refused('connections').increment(),
       accepted(link) {
-        const { remoteIp } = link
-        const siblings = perAddress.get(remoteIp) ?? 0
+        const address = addressOf(link.remoteIp)
+        const siblings = perAddress.get(address) ?? 0
         if (siblings >= maximumLinksPerAddress) {
           refused('address').increment()
           link.destroy()
           return { data() {}, closed() {} }
         }
         open.add(link)
-        perAddress.set(remoteIp, siblings + 1)
+        perAddress.set(address, siblings + 1)
         return inboundLink(link, queues, options, () => {
           open.delete(link)
-          const left = (perAddress.get(remoteIp) ?? 1) - 1
-          if (left === 0) perAddress.delete(remoteIp)
-          else perAddress.set(remoteIp, left)
+          const left = (perAddress.get(address) ?? 1) - 1
+          if (left === 0) perAddress.delete(address)
+          else perAddress.set(address, left)
         })
       },
     })
@@ -129,7 +130,7 @@ function inboundLink(link: Link, queues: InboundQueues, options: MixListenerOpti
     noiseKey: noise.publicKey,
     remoteIp,
   })
-  const queue = queues.open(remoteIp, () => link.resume())
+  const queue = queues.open(addressOf(remoteIp), () => link.resume())
   const corrupted = (reason: string) => {
     metrics
       .counter('mixwright_corrupted_connections_total', 'Connections closed for what came over them', { reason })

@@ -195,7 +195,7 @@ export class OutboundConnection {
   #established(): void {
     this.#connected = true
     this.#failures = 0
-    this.#watchIdle()
+    this.#watch()
     this.#flush()
   }
 
@@ -223,6 +223,8 @@ export class OutboundConnection {
       wait,
       () => {
         this.#timer = undefined
+        // What nobody can be given waits no longer for it than what a slow peer has not taken.
+        this.#dropLate()
         if (this.queued > 0) this.#connect()
         else this.#events.idle()
       },
@@ -230,13 +232,18 @@ export class OutboundConnection {
     )
   }
 
-  #watchIdle(): void {
+  /** While connected: what a peer that stopped reading leaves in the queue ends as late, and an idle link is closed. */
+  #watch(): void {
+    this.#dropLate()
     const remaining = this.#limits.idleMs - (this.#clock.monotonic() - this.#lastUse)
     if (remaining <= 0) {
-      this.#link?.end()
+      // Not `end`: a peer that never reads, or never closes its side, would hold the link for ever.
+      this.#connected = false
+      this.#link?.destroy()
       return
     }
-    this.#timer = this.#clock.setTimer(remaining, () => this.#watchIdle(), { background: true })
+    const wait = Math.min(remaining, this.#limits.maximumWaitMs)
+    this.#timer = this.#clock.setTimer(wait, () => this.#watch(), { background: true })
   }
 
   #scheduleFlush(): void {

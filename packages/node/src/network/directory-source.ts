@@ -152,8 +152,8 @@ async function readAllPages(ask: Ask, base: string): Promise<SemiSkimmedNode[]> 
   for (let page = 0; page < MAX_PAGES; page++) {
     const answer = await ask(`/v2/unstable/nym-nodes/semi-skimmed?page=${page}`)
     const { data, pagination } = fromJson(semiSkimmedNodesSchema, answer).nodes
+    if (nodes.length + data.length > MAX_NODES) throw documentError(base, `it lists more than ${MAX_NODES} nodes`)
     nodes.push(...data)
-    if (nodes.length > MAX_NODES) throw documentError(base, `it lists more than ${MAX_NODES} nodes`)
     if (data.length === 0 || nodes.length >= pagination.total) return nodes
   }
   throw documentError(base, `its list has more than ${MAX_PAGES} pages`)

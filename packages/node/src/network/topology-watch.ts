@@ -2,13 +2,14 @@
  * Keeps the node's view of the network fresh, and is its routing filter (05-mixnode §8.3): the view is replaced as a whole
  * every ten minutes; addresses that it does not know are asked after soon, a hundred at a time, and remembered as refused
  * until then. Ours asks within seconds, where official nodes take five minutes: a newcomer is reachable the sooner.
+ * A list that is no network, as a directory that begins anew may show it, takes nobody away for an hour.
  */
 import { type Clock, type Logger, type Metrics, MixError, type Random, type Timer, uniform } from '@mixwright/runtime'
 import type { NodeAddress } from '@mixwright/sphinx'
 import { canonicalIp } from '../link/ip-address.js'
 import type { NoisePeers } from '../noise/noise-policy.js'
-import type { NetworkSource } from './network-source.js'
-import { NetworkView } from './network-view.js'
+import type { NetworkSource, NetworkTopology } from './network-source.js'
+import { type ListedPeer, NetworkView } from './network-view.js'
 
 export interface TopologyWatchOptions {
   readonly source: NetworkSource
@@ -23,6 +24,8 @@ export interface TopologyWatchOptions {
 }
 
 const LONGEST_RETRY_MS = 30_000
+/** How long the last whole network is believed beside a list that is none, milliseconds: an official epoch. */
+const KEEP_NETWORK_MS = 3_600_000
 /** From the first packet for an unknown address to the question about it, and between two such questions, milliseconds. */
 const ASK_UNKNOWN_MS = 5_000
 /** Addresses of one question. */
@@ -38,6 +41,8 @@ export class TopologyWatch implements NoisePeers {
   /** Not in the view: still to be asked after (true), or refused until the next full refresh (false). */
   #unknown = new Map<string, boolean>()
   #routable = false
+  /** The last list that was a whole network, and when it came, monotonic. */
+  #whole: { readonly peers: readonly ListedPeer[]; readonly atMs: number } | undefined
   /** Readings in a row that failed or showed no whole network. */
   #failures = 0
   #refreshing: Promise<void> | undefined
@@ -93,8 +98,9 @@ export class TopologyWatch implements NoisePeers {
     const { source, logger, metrics, clock, random, refreshMs = 600_000, retryMs = 500 } = this.#options
     let ok = false
     try {
-      const { peers, routable } = await source.topology()
-      this.#view = new NetworkView(peers)
+      const topology = await source.topology()
+      const { peers, routable } = topology
+      this.#view = new NetworkView(this.#believed(topology))
       this.#lateKnown = new Set()
       this.#unknown = new Map()
       if (routable !== this.#routable) logger.info({ nodes: peers.length, routable }, 'the network changed')
@@ -114,6 +120,15 @@ export class TopologyWatch implements NoisePeers {
     const again = Math.min(retryMs * 2 ** (this.#failures - 1), LONGEST_RETRY_MS)
     const wait = (this.#failures === 0 ? refreshMs : again) * (0.9 + 0.1 * uniform(random))
     this.#timer = clock.setTimer(wait, () => void this.refresh(), { background: true })
+  }
+
+  /** The peers of a whole network; else those listed, beside those of the last whole one of whom nothing new is said. */
+  #believed({ peers, routable }: NetworkTopology): readonly ListedPeer[] {
+    const nowMs = this.#options.clock.monotonic()
+    if (routable) this.#whole = { peers, atMs: nowMs }
+    if (routable || this.#whole === undefined || nowMs - this.#whole.atMs > KEEP_NETWORK_MS) return peers
+    const listed = new NetworkView(peers)
+    return [...peers, ...this.#whole.peers.filter(({ ipAddresses }) => !ipAddresses.some((ip) => listed.knows(ip)))]
   }
 
   close(): void {

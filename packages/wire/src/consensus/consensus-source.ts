@@ -94,7 +94,9 @@ export class ConsensusSource {
       controller.abort()
     }
     signal?.throwIfAborted()
-    for (const { message, data } of failures) logger.warn({ url: data.url, reason: data.reason }, message)
+    // Before the first document nobody has one to show, and the error says so.
+    const say = good.length > 0 || this.#chain.last !== undefined ? 'warn' : 'debug'
+    for (const { message, data } of failures) logger[say]({ url: data.url, reason: data.reason }, message)
     return this.#believe(good, failures)
   }
 
