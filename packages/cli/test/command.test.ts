@@ -34,6 +34,20 @@ describe('mixwright up', () => {
     assert.equal(existsSync(summary.envFile), false)
   })
 
+  it('with several authorities tells their keys, and how a client pins them', async () => {
+    const out = join(scratch, 'authorities.json')
+    const flags = ['--authorities', '3', '--threshold', '2', '--epoch', '15s']
+    const up = new Run(['up', '--port', '0', '--out', out, ...flags])
+    const text = await up.prints('Stop with Ctrl-C')
+    const { nymApiUrl, authorities, authorityThreshold } = JSON.parse(readFileSync(out, 'utf8'))
+    const [keys, urls] = ['key', 'url'].map((field) => authorities.map((one: Record<string, string>) => one[field]))
+    assert.equal(nymApiUrl, urls[0])
+    assert.equal(authorityThreshold, 2)
+    assert.ok(text.includes(`--directory ${urls.join(',')} --authority ${keys.join(',')} --threshold 2`))
+    const { code } = await up.interrupt()
+    assert.equal(code, 0)
+  })
+
   it('prints one line of JSON with --json, nothing with --quiet', async () => {
     const up = new Run(['up', '--port', '0', '--json', '--mixes', '3', '--gateways', '1'])
     const line = await up.prints('\n')

@@ -1,8 +1,8 @@
 /** What an operator sees of a directory: how many nodes, of when the lists are, and what should not be so. */
 import type { Clock, Metrics } from '@mixwright/runtime'
+import type { Snapshot } from './document/snapshot.js'
 import type { Epoch } from './epoch.js'
-import type { NodeRegistry } from './node-registry.js'
-import type { Snapshot } from './snapshot.js'
+import type { NodeRegistry } from './nodes/node-registry.js'
 
 /** What should not happen, and what the directory does then. */
 export type Alarm =

@@ -4,9 +4,9 @@ import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import type { Hono } from 'hono'
 import type { WishedSchedule } from './directory-identity.js'
-import type { NodeEntry } from './node-reader.js'
-import type { ProbingOptions } from './prober.js'
-import type { RegistrationPolicy } from './registration.js'
+import type { NodeEntry } from './nodes/node-reader.js'
+import type { RegistrationPolicy } from './nodes/registration.js'
+import type { ProbingOptions } from './probing/prober.js'
 
 export interface DirectoryOptions {
   readonly clock: Clock

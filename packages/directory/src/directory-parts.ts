@@ -2,10 +2,10 @@
 import { type DirectoryIdentity, loadOrCreateIdentity, newIdentity } from './directory-identity.js'
 import type { DirectoryOptions } from './directory-options.js'
 import { DirectoryState } from './directory-state.js'
-import { NodeIds } from './node-ids.js'
-import { readNode } from './node-reader.js'
-import { NodeRegistry } from './node-registry.js'
-import { ProbeScores } from './probe-scores.js'
+import { NodeIds } from './nodes/node-ids.js'
+import { readNode } from './nodes/node-reader.js'
+import { NodeRegistry } from './nodes/node-registry.js'
+import { ProbeScores } from './probing/probe-scores.js'
 
 export interface DirectoryParts {
   readonly identity: DirectoryIdentity

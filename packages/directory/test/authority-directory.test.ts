@@ -14,7 +14,7 @@ import { AuthorityDirectory } from '../src/consensus/authority-directory.js'
 import type { AuthorityAddress } from '../src/consensus/authority-peers.js'
 import { verifyDirectory } from '../src/consensus/verify-directory.js'
 import { loadOrCreateIdentity } from '../src/directory-identity.js'
-import type { NodeEntry } from '../src/node-reader.js'
+import type { NodeEntry } from '../src/nodes/node-reader.js'
 import { descriptorOf } from './consensus-network.js'
 
 const LOOPBACK = '127.0.0.1'

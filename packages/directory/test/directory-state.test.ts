@@ -10,7 +10,7 @@ import { signHostInformation } from '@mixwright/wire'
 import { Directory } from '../src/directory.js'
 import { loadOrCreateIdentity } from '../src/directory-identity.js'
 import { DirectoryState, type StoredState } from '../src/directory-state.js'
-import { NodeIds } from '../src/node-ids.js'
+import { NodeIds } from '../src/nodes/node-ids.js'
 import { type FakeNode, fiveNodes, LOOPBACK, options } from './fake-node.js'
 
 let crypto: CryptoProvider

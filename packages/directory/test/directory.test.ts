@@ -13,8 +13,8 @@ import {
   skimmedNodesSchema,
 } from '@mixwright/wire'
 import { Directory, type DirectoryOptions } from '../src/directory.js'
+import { dealLayers } from '../src/document/layers.js'
 import { epochAt } from '../src/epoch.js'
-import { dealLayers } from '../src/layers.js'
 import { FakeNode, fiveNodes, options } from './fake-node.js'
 
 let crypto: CryptoProvider

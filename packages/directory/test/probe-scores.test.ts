@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { SeededRandom, uniform } from '@mixwright/runtime'
 import type { SkimmedNode } from '@mixwright/wire'
-import { MOST_GROUPS, type ProbeGroup, ProbeScores, probeCounts } from '../src/probe-scores.js'
-import { drawWays } from '../src/prober.js'
+import { MOST_GROUPS, type ProbeGroup, ProbeScores, probeCounts } from '../src/probing/probe-scores.js'
+import { drawWays } from '../src/probing/prober.js'
 
 const random = new SeededRandom('probes')
 

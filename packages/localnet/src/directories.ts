@@ -42,9 +42,10 @@ export class Directories {
     this.access = access
   }
 
-  /** All listen then; none has read a node. Errors: those of `Directory.start` and `AuthorityDirectory.start`. */
+  /** All listen then; none has read a node. Errors: `MIX_OPTIONS`, and those of `Directory.start` and `AuthorityDirectory.start`. */
   static async open(options: DirectoriesOptions): Promise<Directories> {
     if (options.ports.length === 1) {
+      if (options.threshold !== undefined) throw noThreshold()
       const directory = await openOne(options, options.ports[0]!)
       const alone = new Directories(options, [], { directory: [directory.url] })
       alone.#running.push(directory)
@@ -182,6 +183,11 @@ async function fixed(ports: readonly number[]): Promise<number[]> {
   )
   await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))))
   return found
+}
+
+function noThreshold(): MixError {
+  const message = 'A threshold is for several authorities; one directory decides alone.'
+  return new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { option: 'authorityThreshold' } })
 }
 
 /** Error: `MIX_OPTIONS`. */

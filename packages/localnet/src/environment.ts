@@ -7,9 +7,10 @@ import { bech32 } from '@scure/base'
 /** A port of this machine where nothing listens: what would be asked there fails at once, and stays here. */
 const NOWHERE = 'http://127.0.0.1:1'
 
-/** The variables of `nym-client`, `nym-socks5-client`, `nym-node` and the Rust SDK, for a directory at `nymApiUrl`. */
-export function clientEnvironment(nymApiUrl: string, attesterKey: string): Record<string, string> {
-  const apis = JSON.stringify([{ url: nymApiUrl, front_hosts: null }])
+/** The variables of `nym-client`, `nym-socks5-client`, `nym-node` and the Rust SDK, for directories at these URLs. */
+export function clientEnvironment(nymApiUrls: readonly string[], attesterKey: string): Record<string, string> {
+  const nymApiUrl = nymApiUrls[0]!
+  const apis = JSON.stringify(nymApiUrls.map((url) => ({ url, front_hosts: null })))
   return {
     CONFIGURED: 'true',
     NETWORK_NAME: 'mixwright',

@@ -130,7 +130,7 @@ export class Network implements AsyncDisposable {
     this.clients = clients
     this.#handles = handles
     this.#state = state
-    this.environment = clientEnvironment(this.nymApiUrl, handles[0]!.identityKey)
+    this.environment = clientEnvironment(this.access.directory, handles[0]!.identityKey)
     this.envFile = state.envFile
     this.stateDirectory = state.path
     for (const handle of handles) handle.onRestart = () => directories.refresh()

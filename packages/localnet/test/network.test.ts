@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { connect } from '@mixwright/client'
 import { listenOn } from '@mixwright/runtime/node'
 import { Network } from '../src/index.js'
 
@@ -98,6 +99,37 @@ describe('a network with a data directory', () => {
   })
 })
 
+describe('a network with several authorities', () => {
+  it('has one document, survives the loss of one, and comes back with the same keys and ports', async () => {
+    const dataDirectory = join(scratch, 'authorities')
+    const options = { dataDirectory, epochMs: 15_000, validityEpochs: 3 }
+    const network = await Network.start({ ...options, authorities: 3, authorityThreshold: 2 })
+    const { access, nodes, authorities } = network
+    await using _closing = network
+    assert.deepEqual([access.directory.length, access.authorities!.length, authorities.length], [3, 3, 3])
+    assert.deepEqual(JSON.parse(network.environment.NYM_APIS!).length, 3)
+    const shown = (path: string) =>
+      Promise.all(access.directory.map(async (url) => JSON.stringify(await json(url + path))))
+    for (const path of ['/v1/mixwright/consensus', '/v2/unstable/nym-nodes/semi-skimmed'])
+      assert.equal(new Set(await shown(path)).size, 1, path)
+    const { sha256, document } = authorities[2]!.authority.current!
+    assert.equal(document.nodes.length, 5)
+
+    await authorities[2]!.close()
+    await assert.rejects(fetch(`${access.directory[2]}/v1/api-status/health`))
+    await using client = await connect({ ...access, profile: 'local' })
+    await client.send(client.address, 'with two of three').acknowledged
+    await network.restartDirectory(2)
+    assert.equal(network.authorities[2]!.authority.documentOf(document.epoch_id)?.sha256, sha256)
+
+    await client.close()
+    await network.close()
+    await assert.rejects(Network.start({ ...options, authorities: 2 }), { code: 'MIX_OPTIONS' })
+    await using again = await Network.start({ ...options, authorityThreshold: 2 })
+    assert.deepEqual([again.access, again.nodes], [access, nodes])
+  })
+})
+
 describe('a network that cannot start', () => {
   it('names bad options', async () => {
     for (const options of [
@@ -107,6 +139,10 @@ describe('a network that cannot start', () => {
       { port: 70_000 },
       { port: -1 },
       { mixes: 1e9 },
+      { authorities: 0 },
+      { authorities: 10 },
+      { authorities: 3, authorityThreshold: 4 },
+      { authorityThreshold: 1 },
     ]) {
       await assert.rejects(Network.start(options), { code: 'MIX_OPTIONS', kind: 'usage' }, JSON.stringify(options))
     }

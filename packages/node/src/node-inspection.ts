@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { SystemRandom } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
-import { type MailboxSizes, mailboxSizes } from './gateway/mailbox-sizes.js'
+import { type MailboxSizes, mailboxSizes } from './gateway/store/mailbox-sizes.js'
 import { SphinxKeyFile } from './mix/sphinx-key-file.js'
 import { loadOrCreateNodeKeys, SPHINX_KEY_FILE } from './node-keys.js'
 

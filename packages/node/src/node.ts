@@ -145,7 +145,16 @@ export class Node {
       const replay =
         options.replayProtection === false
           ? undefined
-          : open(await ReplayProtection.open({ directory: stateDirectory, clock, random, crypto, logger, metrics }))
+          : open(
+              await ReplayProtection.open({
+                directory: stateDirectory,
+                clock,
+                random: random.fork('replay'),
+                crypto,
+                logger,
+                metrics,
+              }),
+            )
       await replay?.keepOnly(rotationsOf(sphinxKeys))
       for (const rotationId of rotationsOf(sphinxKeys)) await replay?.protect(rotationId)
 
@@ -153,7 +162,7 @@ export class Node {
         new TopologyWatch({
           source: network,
           clock,
-          random,
+          random: random.fork('topology'),
           logger,
           metrics,
           ...(options.topologyRefreshMs !== undefined && { refreshMs: options.topologyRefreshMs }),
@@ -172,7 +181,7 @@ export class Node {
           links,
           sourceAddress: sourceAddress(options.announcedIps),
           clock,
-          random,
+          random: random.fork('egress'),
           metrics,
           noise,
           frameVersion: options.frameVersion ?? 8,
@@ -186,7 +195,7 @@ export class Node {
         await MixListener.open({
           links,
           clock,
-          random,
+          random: random.fork('listener'),
           logger,
           metrics,
           crypto,
@@ -219,7 +228,7 @@ export class Node {
             source: network,
             file,
             clock,
-            random,
+            random: random.fork('rotation'),
             crypto,
             logger,
             metrics,
@@ -381,7 +390,7 @@ function openGateway(options: NodeOptions, forward: (mixPacket: MixPacket) => vo
     databaseFile: join(stateDirectory, 'gateway.sqlite'),
     ...gateway,
     clock,
-    random,
+    random: random.fork('gateway'),
     logger,
     metrics,
     crypto,

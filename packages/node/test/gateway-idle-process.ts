@@ -1,8 +1,8 @@
 /** A child process: a gateway on its own, which says how many timers and how much memory it has. */
 import { type Clock, MemoryMetrics, RealClock, SystemRandom, silentLogger, type Timer } from '@mixwright/runtime'
 import { loadCryptoProvider } from '@mixwright/sphinx'
+import { LOCAL_GATEWAY_LIMITS } from '../src/gateway/door/gateway-limits.js'
 import { Gateway } from '../src/gateway/gateway.js'
-import { LOCAL_GATEWAY_LIMITS } from '../src/gateway/gateway-limits.js'
 
 /** The machine's clock, counting the timers that wait. */
 class CountingClock extends RealClock implements Clock {

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
-import { GatewayDatabase } from '../src/gateway/gateway-database.js'
-import { Mailbox } from '../src/gateway/mailbox.js'
+import { GatewayDatabase } from '../src/gateway/store/gateway-database.js'
+import { Mailbox } from '../src/gateway/store/mailbox.js'
 
 const MESSAGES = 10_000
 

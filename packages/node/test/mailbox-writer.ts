@@ -1,8 +1,8 @@
 /** A child process: a mailbox that takes messages as fast as it can, and says on standard output which were accepted. */
 import { writeSync } from 'node:fs'
 import { MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
-import { GatewayDatabase } from '../src/gateway/gateway-database.js'
-import { Mailbox } from '../src/gateway/mailbox.js'
+import { GatewayDatabase } from '../src/gateway/store/gateway-database.js'
+import { Mailbox } from '../src/gateway/store/mailbox.js'
 
 const [path = '', total = '0'] = process.argv.slice(2)
 const mailbox = new Mailbox(

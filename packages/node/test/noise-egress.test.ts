@@ -107,7 +107,8 @@ function waiting(peer: Peer, responderKey = theirs.publicKey) {
     (events) => tcpLinks.connect(address, events),
     clock,
     seeded,
-    DEFAULT_OUTBOUND_LIMITS,
+    // Longer than all attempts of a test together.
+    { ...DEFAULT_OUTBOUND_LIMITS, maximumWaitMs: 3_600_000 },
     events,
     startNoise,
   )

@@ -6,7 +6,7 @@
 import type { Clock, Metrics } from '@mixwright/runtime'
 import { CONSENSUS_PATH, MAX_DOCUMENT_BYTES, type VerifiedDocument } from '@mixwright/wire'
 import { type Context, Hono } from 'hono'
-import { readBody } from '../request-body.js'
+import { readBody } from '../routes/request-body.js'
 import { type Authority, consensusText } from './authority.js'
 import { SIGNATURE_PATH, VOTE_PATH } from './authority-peers.js'
 

@@ -3,10 +3,10 @@
  * other way, from a reading to a node of our vote, is `descriptorOf` of `node-descriptor.ts`.
  */
 import { FULL_SCORE, type NetworkDocument, type NodeDescriptor, scheduledStartMs } from '@mixwright/wire'
+import { LAYERS } from '../document/layers.js'
+import { type ListedNode, Snapshot } from '../document/snapshot.js'
 import { type EpochSchedule, epochAt } from '../epoch.js'
-import { LAYERS } from '../layers.js'
-import type { SignedNodeReading } from '../node-reader.js'
-import { type ListedNode, Snapshot } from '../snapshot.js'
+import type { SignedNodeReading } from '../nodes/node-reader.js'
 
 /** What the official routes show while `document` is in force in the epoch `epochId`, its own or a later one. */
 export function documentSnapshot(document: NetworkDocument, schedule: EpochSchedule, epochId: number): Snapshot {

@@ -22,7 +22,7 @@ import {
   type Vote,
   type VotedNode,
 } from '@mixwright/wire'
-import { LAYERS, type Layers, layersFor } from '../layers.js'
+import { LAYERS, type Layers, layersFor } from '../document/layers.js'
 
 export interface TallyInput {
   /** One for each authority at most, in any order. */

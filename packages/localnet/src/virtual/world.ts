@@ -138,7 +138,7 @@ export class VirtualComputer {
 
 /** Whether files are being read or written beside this thread. */
 function isDiskBusy(): boolean {
-  return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq'))
+  return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq') || resource === 'CloseReq')
 }
 
 function overdue(what: string, seed: string): MixError {

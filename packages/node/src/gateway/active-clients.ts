@@ -3,7 +3,7 @@
  * whether it still lives; only a dead one gives way.
  */
 
-import { keyOf } from './client-store.js'
+import { keyOf } from './store/client-store.js'
 
 /** A client's session, as far as others need it. */
 export interface ActiveSession {

@@ -12,7 +12,7 @@ import {
   provesSharedKey,
 } from '@mixwright/wire'
 import { decodeLegacyAuthentication } from '@mixwright/wire/gateway-side'
-import { type ClientStore, isStale } from './client-store.js'
+import { type ClientStore, isStale } from './store/client-store.js'
 
 /** Largest difference between the client's clock and ours, seconds. */
 const MAXIMUM_SKEW_SECONDS = 120

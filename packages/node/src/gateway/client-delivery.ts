@@ -5,7 +5,7 @@
  */
 import type { Counter, Metrics, Random } from '@mixwright/runtime'
 import { NONCE_BYTES, PUSHED_MIX_MESSAGE, sealBinaryFrame } from '@mixwright/wire'
-import type { Mailbox } from './mailbox.js'
+import type { Mailbox } from './store/mailbox.js'
 
 /** What a session's socket offers. `written` is called when the operating system took the bytes, or with the error. */
 export interface DeliverySocket {

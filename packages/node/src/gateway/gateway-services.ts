@@ -3,9 +3,9 @@ import type { Clock, Counter, Logger, Metrics, Random } from '@mixwright/runtime
 import type { CryptoProvider } from '@mixwright/sphinx'
 import type { MixPacket } from '@mixwright/wire'
 import type { ActiveClients } from './active-clients.js'
-import type { ClientStore } from './client-store.js'
-import type { Mailbox } from './mailbox.js'
 import type { SessionStatistics } from './session-statistics.js'
+import type { ClientStore } from './store/client-store.js'
+import type { Mailbox } from './store/mailbox.js'
 
 export interface GatewayServices {
   readonly clock: Clock

@@ -22,11 +22,11 @@ import { parseClientRequest, parseSensitiveRequest } from '@mixwright/wire/gatew
 import type { ActiveSession } from './active-clients.js'
 import { authenticateClient, authenticateLegacyClient } from './authenticate-client.js'
 import { OPEN_BANDWIDTH } from './bandwidth.js'
-import type { ClientAddress } from './client-addresses.js'
 import { ClientDelivery, type DeliverySocket } from './client-delivery.js'
-import { keyOf } from './client-store.js'
+import type { ClientAddress } from './door/client-addresses.js'
 import type { GatewayServices } from './gateway-services.js'
 import { Registration } from './registration.js'
+import { keyOf } from './store/client-store.js'
 
 /** The connection under a session. */
 export interface SessionSocket extends DeliverySocket {

@@ -5,7 +5,7 @@
  * once the message is safe.
  */
 import type { Clock, Counter, Metrics } from '@mixwright/runtime'
-import type { MixPacket } from '@mixwright/wire'
+import { type MixPacket, UNKNOWN_ROTATION } from '@mixwright/wire'
 import type { Forwarder } from './forwarder.js'
 import { MAXIMUM_DELAY_MS } from './forwarder.js'
 import type { QueuedFrame } from './inbound-queues.js'
@@ -129,10 +129,15 @@ export class Ingress {
     return true
   }
 
+  /**
+   * An ack may be made for other keys than the packet that brought it: an answer on an old reply block carries an ack of today.
+   * So its first hop is told no rotation and tries both of its keys (05-mixnode Trap 11); official nodes, which write frames
+   * without one, come to the same.
+   */
   #sendAck(ack: MixPacket | undefined): void {
     if (ack === undefined) return
     this.#counters.acksSent.increment()
-    this.#options.forwarder.now(ack)
+    this.#options.forwarder.now({ ...ack, rotation: UNKNOWN_ROTATION })
   }
 
   /** Clamped before it leaves the exact integers. */

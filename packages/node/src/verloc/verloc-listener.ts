@@ -7,7 +7,7 @@ import type { Clock, Counter, Metrics, Timer } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { answerVerlocEcho, VERLOC_ECHO_BYTES, VERLOC_REPLY_BYTES } from '@mixwright/wire'
-import { TokenBucket } from '../gateway/token-bucket.js'
+import { TokenBucket } from '../gateway/door/token-bucket.js'
 import type { Link, LinkEvents, LinkServer, Links } from '../link/link.js'
 
 /** Connections at once; the official measurer holds one to each node. */

@@ -35,8 +35,8 @@ import {
   type SkimmedNode,
   splitPushedMessage,
 } from '@mixwright/wire'
+import type { Snapshot } from '../document/snapshot.js'
 import type { ProbeGroup, ProbeScores } from './probe-scores.js'
-import type { Snapshot } from './snapshot.js'
 
 /** A gateway to connect to, and as whom. */
 export interface ProbeGateway {

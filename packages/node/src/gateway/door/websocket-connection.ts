@@ -6,9 +6,9 @@
 import type { Duplex } from 'node:stream'
 import type { Clock, Counter, Logger, Timer } from '@mixwright/runtime'
 import type { RawData, WebSocket } from 'ws'
+import type { Session, SessionSocket } from '../session.js'
 import type { ClientAddress } from './client-addresses.js'
 import type { GatewayLimits } from './gateway-limits.js'
-import type { Session, SessionSocket } from './session.js'
 import { TokenBucket } from './token-bucket.js'
 
 /** For the last words to a client whose connection is ended, milliseconds. */

@@ -2,9 +2,9 @@
  * From what is known of the nodes to what is published (03-directory §9, §18): one immutable snapshot. A pure function, so that
  * whoever has the same readings, scores and previous document publishes the same.
  */
-import type { Epoch, EpochSchedule } from './epoch.js'
+import type { Epoch, EpochSchedule } from '../epoch.js'
+import { keyOfRotation } from '../nodes/node-descriptor.js'
 import { type Layers, layersFor } from './layers.js'
-import { keyOfRotation } from './node-descriptor.js'
 import { type ListedNode, Snapshot, USABLE_PERFORMANCE } from './snapshot.js'
 
 /** What the next document builds on. */

@@ -4,10 +4,10 @@
  * another. What is published of all this is `publication.ts`'s.
  */
 import { type Clock, type Logger, MixError, sleep } from '@mixwright/runtime'
+import { mixPortOf } from '../document/snapshot.js'
 import { keyOfRotation, keysOf, type TaggedKey } from './node-descriptor.js'
 import type { NodeIds } from './node-ids.js'
 import { type NodeEntry, refusal, type SignedNodeReading } from './node-reader.js'
-import { mixPortOf } from './snapshot.js'
 
 /** A node that is not listed, and why. */
 export interface Refusal {

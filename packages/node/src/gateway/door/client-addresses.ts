@@ -3,7 +3,7 @@
  * is bounded; addresses are in no metric and no log line (05-mixnode §14: they are linkable).
  */
 import type { Clock, Counter, Metrics } from '@mixwright/runtime'
-import { addressOf } from '../link/ip-address.js'
+import { addressOf } from '../../link/ip-address.js'
 import type { GatewayLimits } from './gateway-limits.js'
 import { TokenBucket } from './token-bucket.js'
 

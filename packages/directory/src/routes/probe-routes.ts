@@ -2,7 +2,7 @@
 import type { Clock } from '@mixwright/runtime'
 import { formatRfc3339 } from '@mixwright/wire'
 import { Hono } from 'hono'
-import type { ProbeScores } from './probe-scores.js'
+import type { ProbeScores } from '../probing/probe-scores.js'
 
 export function probeRoutes(scores: ProbeScores, clock: Clock): Hono {
   const api = new Hono()

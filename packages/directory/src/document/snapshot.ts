@@ -28,10 +28,10 @@ import {
   textHash,
   toBincode,
 } from '@mixwright/wire'
-import { type Epoch, type EpochSchedule, intervalOf, keyRotationInfo } from './epoch.js'
+import { type Epoch, type EpochSchedule, intervalOf, keyRotationInfo } from '../epoch.js'
+import { keyOfRotation, type TaggedKey } from '../nodes/node-descriptor.js'
+import type { NodeReading } from '../nodes/node-reader.js'
 import type { Layers } from './layers.js'
-import { keyOfRotation, type TaggedKey } from './node-descriptor.js'
-import type { NodeReading } from './node-reader.js'
 
 /** Port that a node without one in its description listens on (05-mixnode §3). */
 const DEFAULT_MIX_PORT = 1789

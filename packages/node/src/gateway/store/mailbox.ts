@@ -3,7 +3,7 @@
  * few milliseconds; a message is accepted, and its ack may leave, only after its commit.
  */
 import type { Clock, Counter, Logger, Metrics, Timer } from '@mixwright/runtime'
-import { droppedPackets } from '../mix/packet-metrics.js'
+import { droppedPackets } from '../../mix/packet-metrics.js'
 import { keyOf } from './client-store.js'
 import type { GatewayDatabase } from './gateway-database.js'
 

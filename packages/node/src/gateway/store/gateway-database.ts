@@ -29,6 +29,9 @@ const SCHEMA = `
   CREATE INDEX messages_by_age ON messages (stored_at);
 `
 
+/** Of a file that we made: what SQLite takes. */
+const PAGE_BYTES = 4096
+
 /** When a commit is on the disk: `power-loss` survives a dead machine, `process` only a dead process. */
 export type Durability = 'power-loss' | 'process'
 
@@ -50,6 +53,7 @@ export class GatewayDatabase {
   static open(path: string, durability: Durability, maximumBytes: number): GatewayDatabase {
     let sql: SqlDatabase | undefined
     try {
+      if (isCutOff(path)) throw new Error('its end is missing')
       sql = new Database(path)
       sql.exec('PRAGMA journal_mode = WAL')
       sql.exec(`PRAGMA synchronous = ${durability === 'power-loss' ? 'FULL' : 'NORMAL'}`)
@@ -98,4 +102,10 @@ export class GatewayDatabase {
     }
     this.#sql.close()
   }
+}
+
+/** SQLite misses whole pages, but takes half a page for a whole one. A file with its log beside it may end so, and is mended from that. */
+function isCutOff(path: string): boolean {
+  const size = (file: string) => statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  return size(path) % PAGE_BYTES !== 0 && size(`${path}-wal`) === 0
 }

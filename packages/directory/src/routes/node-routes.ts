@@ -6,11 +6,11 @@ import type { Metrics } from '@mixwright/runtime'
 import { nodeAddress } from '@mixwright/sphinx'
 import { nodesByAddressesSchema } from '@mixwright/wire'
 import { type Context, Hono } from 'hono'
-import type { RefreshRequests } from './refresh-request.js'
-import type { Registrations } from './registration.js'
+import { Document, type Snapshot } from '../document/snapshot.js'
+import type { RefreshRequests } from '../nodes/refresh-request.js'
+import type { Registrations } from '../nodes/registration.js'
 import type { RequestBodies } from './request-body.js'
 import { answer, badOutput } from './routes.js'
-import { Document, type Snapshot } from './snapshot.js'
 
 export interface NodeRouteOptions {
   readonly metrics: Metrics

@@ -5,8 +5,8 @@
 import type { Counter, Metrics } from '@mixwright/runtime'
 import { healthSchema, type KeyRotationInfo } from '@mixwright/wire'
 import { type Context, Hono } from 'hono'
-import { networkDetails } from './network-details.js'
-import { Document, type NodeListName, type Snapshot } from './snapshot.js'
+import { networkDetails } from '../document/network-details.js'
+import { Document, type NodeListName, type Snapshot } from '../document/snapshot.js'
 
 export interface RouteOptions {
   readonly metrics: Metrics
