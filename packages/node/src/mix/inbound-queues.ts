@@ -28,7 +28,7 @@ export interface InboundQueuesOptions {
   /** Bytes waiting in all queues past which the oldest frame of the pushing link is dropped. @default 67108864 */
   readonly maximumBytes?: number
   /**
-   * Longest wait, milliseconds. A turn of the event loop counts 20 at most: what a machine that is starved, or that slept, took
+   * Longest wait, milliseconds. A turn of the event loop counts 10 at most: what a machine that is starved, or that slept, took
    * from us is no overload of ours. @default 250
    */
   readonly maximumWaitMs?: number
@@ -36,7 +36,7 @@ export interface InboundQueuesOptions {
 }
 
 /** Longest turn that counts as waiting, milliseconds. */
-const LONGEST_TURN_MS = 20
+const LONGEST_TURN_MS = 10
 /** A link may always have this much waiting, bytes: a few frames, and less than one read. */
 const LEAST_SHARE_BYTES = 16_384
 
