@@ -63,7 +63,7 @@ describe('the pipeline on mixnode-forward.json', () => {
       for (const hop of vector.hops) {
         const secret = fromHex(hop.node_private_key)
         const keys = new SphinxKeys({ rotationId: vector.key_rotation, secret, publicKey: crypto.x25519Base(secret) })
-        const outcome = new PacketPipeline(crypto, keys, BOTH_ROLES).process(oneFrame(fromHex(hop.frame_in)))
+        const outcome = new PacketPipeline(crypto, keys, BOTH_ROLES).process([oneFrame(fromHex(hop.frame_in))])[0]!
         assert.equal(outcome.kind, hop.kind)
         if (outcome.kind === 'forward') {
           assert.equal(text(outcome.mixPacket.nextHop), hop.next_hop)
@@ -108,7 +108,7 @@ describe('roles, keys and bad packets', () => {
   }
 
   const reasonOf = (pipeline: PacketPipeline, frame: Frame) => {
-    const outcome = pipeline.process(frame)
+    const outcome = pipeline.process([frame])[0]!
     return outcome.kind === 'drop' ? outcome.reason : outcome.kind
   }
 

@@ -66,10 +66,10 @@ describe('a batch', () => {
     const own = key(2)
     const pipeline = new PacketPipeline(crypto, new SphinxKeys(own), ROLES)
     const batch = frames(own, 60)
-    const expected = batch.map((frame) => pipeline.process(frame))
+    const expected = batch.flatMap((frame) => pipeline.process([frame]))
     assert.deepEqual(new Set(expected.map(({ kind }) => kind)), new Set(['forward', 'final', 'drop']))
     const packed = packFrames(batch)
-    peelBatch(packed, (frame) => pipeline.process(frame))
+    peelBatch(packed, (frames) => pipeline.process(frames))
     assert.deepEqual(plain(unpackOutcomes(packed, batch)), plain(expected))
   })
 })
@@ -89,7 +89,7 @@ describe('peel workers', () => {
     const outcomes = await Promise.all(batches.map((batch) => peel(workers, batch)))
     assert.deepEqual(
       outcomes.map(plain),
-      batches.map((batch) => plain(batch.map((frame) => pipeline.process(frame)))),
+      batches.map((batch) => plain(batch.flatMap((frame) => pipeline.process([frame])))),
     )
     assert.equal(workers.underWay, 0)
     // What was handed in before the keys changed is peeled with the old ones, what comes after with the new.

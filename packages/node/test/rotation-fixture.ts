@@ -58,7 +58,7 @@ export class FakeDirectory implements NetworkSource {
   }
 
   async topology(): Promise<NetworkTopology> {
-    return { peers: [], routable: false }
+    return { peers: [{ ipAddresses: ['127.0.0.1'], mixPort: 1 }], routable: true }
   }
 
   async known(): Promise<ReadonlySet<string>> {

@@ -3,7 +3,7 @@ import type { Random } from '@mixwright/runtime'
 import { HEADER_BYTES } from './constants.js'
 import type { CryptoProvider } from './crypto/provider.js'
 import { buildHeader, type HeaderOptions } from './header.js'
-import { payloadKey } from './keys.js'
+import { payloadKeys } from './keys.js'
 import { type PayloadLength, payloadLength, sealPayload } from './payload.js'
 
 export type PacketOptions = HeaderOptions & PayloadLength & { readonly message: Uint8Array }
@@ -16,7 +16,7 @@ export type PacketOptions = HeaderOptions & PayloadLength & { readonly message: 
 export function buildPacket(crypto: CryptoProvider, random: Random, options: PacketOptions): Uint8Array {
   const packet = new Uint8Array(HEADER_BYTES + payloadLength(options))
   const { hops, version } = buildHeader(crypto, random, options, packet.subarray(0, HEADER_BYTES))
-  const payloadKeys = hops.map((keys) => payloadKey(crypto, keys, version))
-  sealPayload(crypto, packet.subarray(HEADER_BYTES), options.message, payloadKeys)
+  const layers = hops.map((keys) => ({ keys, version }))
+  sealPayload(crypto, packet.subarray(HEADER_BYTES), options.message, payloadKeys(crypto, layers))
   return packet
 }

@@ -12,9 +12,9 @@ export {
 } from './packet-size.js'
 export type { PayloadLength } from './payload.js'
 export {
-  finishPeel,
+  finishPeels,
   type OpenedHeader,
-  openHeader,
+  openHeaders,
   type PeelDrop,
   type PeelDropReason,
   type PeelOutcome,

@@ -26,23 +26,32 @@ export interface HopKeys {
   readonly replayTag: Uint8Array
 }
 
-/** Expand a 32-byte shared secret into the first `length` bytes of the hop's keys. */
-export function expandHopKeys(crypto: CryptoProvider, sharedSecret: Uint8Array, length = NODE_KEYS_BYTES): HopKeys {
-  const expanded = crypto.hopKeys(sharedSecret, length)
-  return {
+/** Expand each 32-byte shared secret into the first `length` bytes of the hop's keys. */
+export function expandHopKeys(
+  crypto: CryptoProvider,
+  sharedSecrets: readonly Uint8Array[],
+  length = NODE_KEYS_BYTES,
+): HopKeys[] {
+  return crypto.hopKeys(sharedSecrets, length).map((expanded) => ({
     expanded,
     stream: expanded.subarray(0, 16),
     mac: expanded.subarray(16, 32),
     fullPayload: expanded.subarray(32, 224),
     blinding: expanded.subarray(224, 256),
     replayTag: expanded.subarray(256, 288),
-  }
+  }))
 }
 
-/** The 192-byte LIONESS key of a hop: as it stands in version 258, from the seed in every later one. */
-export function payloadKey(crypto: CryptoProvider, keys: HopKeys, version: number): Uint8Array {
-  if (version === VERSION_FULL_KEYS) return keys.fullPayload
-  return crypto.payloadKey(payloadSeed(keys))
+/** The 192-byte LIONESS key of each hop: as it stands in version 258, from the seed in every later one. */
+export function payloadKeys(
+  crypto: CryptoProvider,
+  hops: readonly { readonly keys: HopKeys; readonly version: number }[],
+): Uint8Array[] {
+  const seeds = hops.filter(({ version }) => version !== VERSION_FULL_KEYS).map(({ keys }) => payloadSeed(keys))
+  const derived = crypto.payloadKeys(seeds).values()
+  return hops.map(({ keys, version }) =>
+    version === VERSION_FULL_KEYS ? keys.fullPayload : (derived.next().value as Uint8Array),
+  )
 }
 
 /** The 16 bytes that a version 259 payload key is derived from. */

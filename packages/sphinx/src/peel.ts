@@ -1,7 +1,8 @@
 /**
- * What a node does with a Sphinx packet (01-sphinx §8), in two steps so that a replay check can stand between them:
- * `openHeader` is everything up to the MAC and gives the replay tag; `finishPeel` reads the routing block, takes a
- * layer off the payload and blinds alpha. Neither throws on bad packets, and no peer is ever told.
+ * What a node does with Sphinx packets (01-sphinx §8), in two steps so that a replay check can stand between them:
+ * `openHeaders` is everything up to the MAC and gives the replay tags; `finishPeels` reads the routing blocks, takes a
+ * layer off the payloads and blinds alpha. Both take many packets, whose key derivation costs less than one by one.
+ * Neither throws on bad packets, and no peer is ever told.
  * Not here: which key to try, the replay filter, the delay, and the SURB-ack inside a message.
  */
 import { equalBytes } from '@mixwright/runtime'
@@ -20,7 +21,7 @@ import {
   MIN_PAYLOAD_BYTES,
 } from './constants.js'
 import type { CryptoProvider } from './crypto/provider.js'
-import { expandHopKeys, type HopKeys, payloadKey } from './keys.js'
+import { expandHopKeys, type HopKeys, payloadKeys } from './keys.js'
 import { lionessDecrypt } from './lioness.js'
 import { decodeNodeAddress, type NodeAddress } from './node-address.js'
 import { recoverMessage } from './payload.js'
@@ -40,7 +41,7 @@ export interface PeelDrop {
   readonly reason: PeelDropReason
 }
 
-/** A packet whose header is genuine. Good for one `finishPeel`, which wipes its keys. */
+/** A packet whose header is genuine. Good for one `finishPeels`, which wipes its keys. */
 export interface OpenedHeader {
   readonly kind: 'opened'
   /** 32 bytes, the same for every packet with this alpha at this node. */
@@ -80,36 +81,75 @@ const NEXT_HEADER_START = DELAY_START + 8
 /** Beta and the zeros that a hop appends to it; every call is synchronous and writes all of beta, so this serves all calls. */
 const padded = new Uint8Array(KEYSTREAM_BYTES)
 
-/** Agree on keys with the sender and check the header's MAC. `nodeSecret` is the node's raw X25519 scalar, 32 bytes. */
-export function openHeader(
+/** What a genuine header asks for. */
+interface RoutedPacket {
+  readonly kind: 'routed'
+  readonly header: OpenedHeader
+  readonly keys: HopKeys
+  readonly version: number
+  /** The decrypted routing block and what follows it. */
+  readonly block: Uint8Array
+  /** Undefined: this is the final hop. */
+  readonly nextHop: NodeAddress | undefined
+}
+
+/**
+ * Agree on keys with each packet's sender and check the header's MAC; one outcome per packet, in order. `nodeSecret` is the
+ * node's raw X25519 scalar, 32 bytes.
+ */
+export function openHeaders(
   crypto: CryptoProvider,
   nodeSecret: Uint8Array,
-  packet: Uint8Array,
-): OpenedHeader | PeelDrop {
+  packets: readonly Uint8Array[],
+): (OpenedHeader | PeelDrop)[] {
+  const agreed = packets.map((packet) => agree(crypto, nodeSecret, packet))
+  return withoutDrops(agreed, (headers) => {
+    const hops = expandHopKeys(
+      crypto,
+      headers.map(({ sharedSecret }) => sharedSecret),
+    )
+    const macs = crypto.hmacSha256Each(
+      hops.map(({ mac }) => mac),
+      headers.map(({ packet }) => packet.subarray(BETA_START, HEADER_BYTES)),
+    )
+    return headers.map(({ packet, sharedSecret }, index) => {
+      sharedSecret.fill(0)
+      const mac = macs[index]!.subarray(0, MAC_BYTES)
+      if (!equalBytes(mac, packet.subarray(ALPHA_BYTES, BETA_START))) return drop('header-mac')
+      const keys = hops[index]!
+      return { kind: 'opened', replayTag: new Uint8Array(keys.replayTag), keys, packet }
+    })
+  })
+}
+
+/**
+ * Read where each packet goes and peel its layer off; one outcome per packet, in order. Leaves the packets that came as they
+ * are, and wipes the keys.
+ */
+export function finishPeels(crypto: CryptoProvider, opened: readonly OpenedHeader[]): PeelOutcome[] {
+  const routed = opened.map((header) => readRoutingBlock(crypto, header))
+  const outcomes = withoutDrops(routed, (packets) => {
+    const keys = payloadKeys(crypto, packets)
+    return packets.map((packet, index) => peelLayer(crypto, packet, keys[index]!))
+  })
+  for (const { keys } of opened) keys.expanded.fill(0)
+  return outcomes
+}
+
+/** Both steps at once for one packet, for callers without a replay check. */
+export function peel(crypto: CryptoProvider, nodeSecret: Uint8Array, packet: Uint8Array): PeelOutcome {
+  const opened = openHeaders(crypto, nodeSecret, [packet])[0]!
+  return opened.kind === 'drop' ? opened : finishPeels(crypto, [opened])[0]!
+}
+
+function agree(crypto: CryptoProvider, nodeSecret: Uint8Array, packet: Uint8Array) {
   if (packet.length < HEADER_BYTES + MIN_PAYLOAD_BYTES) return drop('too-short')
   const sharedSecret = crypto.x25519(nodeSecret, packet.subarray(0, ALPHA_BYTES))
-  if (sharedSecret === undefined) return drop('low-order-point')
-  const keys = expandHopKeys(crypto, sharedSecret)
-  sharedSecret.fill(0)
-  const mac = crypto.hmacSha256(keys.mac, packet.subarray(BETA_START, HEADER_BYTES)).subarray(0, MAC_BYTES)
-  if (!equalBytes(mac, packet.subarray(ALPHA_BYTES, BETA_START))) return drop('header-mac')
-  return { kind: 'opened', replayTag: new Uint8Array(keys.replayTag), keys, packet }
+  return sharedSecret === undefined ? drop('low-order-point') : { kind: 'agreed' as const, packet, sharedSecret }
 }
 
-/** Read where the packet goes and peel its layer off. Leaves the packet that came as it is, and wipes the keys. */
-export function finishPeel(crypto: CryptoProvider, opened: OpenedHeader): PeelOutcome {
-  const outcome = peelLayer(crypto, opened)
-  opened.keys.expanded.fill(0)
-  return outcome
-}
-
-/** Both steps at once, for callers without a replay check. */
-export function peel(crypto: CryptoProvider, nodeSecret: Uint8Array, packet: Uint8Array): PeelOutcome {
-  const opened = openHeader(crypto, nodeSecret, packet)
-  return opened.kind === 'drop' ? opened : finishPeel(crypto, opened)
-}
-
-function peelLayer(crypto: CryptoProvider, { keys, packet, replayTag }: OpenedHeader): PeelOutcome {
+function readRoutingBlock(crypto: CryptoProvider, header: OpenedHeader): RoutedPacket | PeelDrop {
+  const { keys, packet } = header
   padded.set(packet.subarray(BETA_START, HEADER_BYTES))
   const block = crypto.aes128Ctr(keys.stream, padded)
   const flag = block[0]
@@ -117,11 +157,19 @@ function peelLayer(crypto: CryptoProvider, { keys, packet, replayTag }: OpenedHe
   // The first of the three version bytes is not looked at.
   const version = (block[2]! << 8) | block[3]!
   if (isUnsupportedVersion(version)) return drop('unsupported-version')
+  if (flag === FINAL_HOP) return { kind: 'routed', header, keys, version, block, nextHop: undefined }
+  const nextHop = decodeNodeAddress(block.subarray(4, 4 + ADDRESS_BYTES))
+  if (nextHop === undefined) return drop('next-hop-address')
+  return { kind: 'routed', header, keys, version, block, nextHop: nextHop.address }
+}
 
-  if (flag === FINAL_HOP) {
+function peelLayer(crypto: CryptoProvider, routed: RoutedPacket, payloadKey: Uint8Array): PeelOutcome {
+  const { keys, version, block, nextHop } = routed
+  const { packet, replayTag } = routed.header
+  if (nextHop === undefined) {
     // Copies are made by `new Uint8Array`: `slice` of a Buffer would share its memory.
     const payload = new Uint8Array(packet.subarray(HEADER_BYTES))
-    lionessDecrypt(crypto, payloadKey(crypto, keys, version), payload)
+    lionessDecrypt(crypto, payloadKey, payload)
     const message = recoverMessage(payload)
     if (message === undefined) return drop('payload')
     const destination = new Uint8Array(block.subarray(4, IDENTIFIER_START))
@@ -129,17 +177,25 @@ function peelLayer(crypto: CryptoProvider, { keys, packet, replayTag }: OpenedHe
     return { kind: 'final', version, replayTag, destination, identifier, message }
   }
 
-  const nextHop = decodeNodeAddress(block.subarray(4, 4 + ADDRESS_BYTES))
-  if (nextHop === undefined) return drop('next-hop-address')
   const alpha = crypto.x25519(keys.blinding, packet.subarray(0, ALPHA_BYTES))
   if (alpha === undefined) return drop('low-order-point')
   const next = new Uint8Array(packet.length)
   next.set(alpha)
   next.set(block.subarray(NEXT_HEADER_START, NEXT_HEADER_START + MAC_BYTES + BETA_BYTES), ALPHA_BYTES)
   next.set(packet.subarray(HEADER_BYTES), HEADER_BYTES)
-  lionessDecrypt(crypto, payloadKey(crypto, keys, version), next.subarray(HEADER_BYTES))
+  lionessDecrypt(crypto, payloadKey, next.subarray(HEADER_BYTES))
   const delayNanos = new DataView(block.buffer, block.byteOffset, block.byteLength).getBigUint64(DELAY_START)
-  return { kind: 'forward', version, replayTag, nextHop: nextHop.address, delayNanos, packet: next }
+  return { kind: 'forward', version, replayTag, nextHop, delayNanos, packet: next }
+}
+
+/** Work on all that is not dropped yet, in one go; the drops stay in their places. */
+function withoutDrops<T extends { readonly kind: string }, U>(
+  items: readonly (T | PeelDrop)[],
+  work: (rest: T[]) => (U | PeelDrop)[],
+): (U | PeelDrop)[] {
+  const outcomes = work(items.filter((item): item is T => item.kind !== 'drop'))
+  let next = 0
+  return items.map((item) => (item.kind === 'drop' ? (item as PeelDrop) : outcomes[next++]!))
 }
 
 function drop(reason: PeelDropReason): PeelDrop {

@@ -31,9 +31,9 @@ export function routeKeys(
       scalar === undefined
         ? chainedSecret(crypto, initialSecret, keys, publicKeys[hop]!)
         : multiply(crypto, scalar, publicKeys[hop]!)
-    const hopKeys = expandHopKeys(crypto, sharedSecret, hop === last ? LAST_KEYS_BYTES : FORWARD_KEYS_BYTES)
-    keys.push(hopKeys)
-    if (hop < last) product = (product * clampedScalar(hopKeys.blinding)) % ORDER
+    const [hopKeys] = expandHopKeys(crypto, [sharedSecret], hop === last ? LAST_KEYS_BYTES : FORWARD_KEYS_BYTES)
+    keys.push(hopKeys!)
+    if (hop < last) product = (product * clampedScalar(hopKeys!.blinding)) % ORDER
   }
   return keys
 }
@@ -47,7 +47,7 @@ export function sharedSecretsByChain(
   const keys: HopKeys[] = []
   return publicKeys.map((publicKey) => {
     const sharedSecret = chainedSecret(crypto, initialSecret, keys, publicKey)
-    keys.push(expandHopKeys(crypto, sharedSecret))
+    keys.push(...expandHopKeys(crypto, [sharedSecret]))
     return sharedSecret
   })
 }

@@ -87,7 +87,7 @@ export function useSurb(
     throw new MixError('MIX_SPHINX_ROUTE', 'the first hop of the SURB is no node address', { kind: 'usage' })
   const packet = new Uint8Array(HEADER_BYTES + payloadLength(options))
   packet.set(surb.header)
-  const keys = surb.form === 'full-keys' ? surb.keys : surb.keys.map((seed) => crypto.payloadKey(seed))
+  const keys = surb.form === 'full-keys' ? surb.keys : crypto.payloadKeys(surb.keys)
   sealPayload(crypto, packet.subarray(HEADER_BYTES), options.message, keys)
   return { nextHop: nextHop.address, packet }
 }

@@ -86,7 +86,7 @@ for (const crypto of all)
           const short = routeKeys(crypto, secret, publicKeys)
           sharedSecretsByChain(crypto, secret, publicKeys).forEach((shared, i) => {
             const { expanded } = short[i]!
-            assert.deepEqual(expanded, expandHopKeys(crypto, shared).expanded.subarray(0, expanded.length))
+            assert.deepEqual(expanded, expandHopKeys(crypto, [shared])[0]!.expanded.subarray(0, expanded.length))
           })
         }
     })
@@ -162,7 +162,7 @@ describe('building', () => {
     }
     const padding = (seed: string) => {
       const packet = buildPacket(fastest, new SeededRandom(seed), { ...options, initialSecret: secrets[0]! })
-      const keys = expandHopKeys(fastest, fastest.x25519(secrets[0]!, packet.subarray(0, 32))!)
+      const keys = expandHopKeys(fastest, [fastest.x25519(secrets[0]!, packet.subarray(0, 32))!])[0]!
       return fastest.aes128Ctr(keys.stream, packet.subarray(48, 348)).subarray(52)
     }
     assert.notDeepEqual(padding('a'), padding('b'))

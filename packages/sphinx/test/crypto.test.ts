@@ -9,7 +9,8 @@ import { describe, it } from 'node:test'
 import { fromHex, MixError, SeededRandom, toHex, utf8 } from '@mixwright/runtime'
 import { HOP_KEYS, PAYLOAD_KEY } from '../src/crypto/kdf-labels.js'
 import { KdfSha256 } from '../src/crypto/kdf-sha256.js'
-import { SOURCE_SHA256 } from '../src/crypto/kdf-sha256.wasm.js'
+import * as plain from '../src/crypto/kdf-sha256.wasm.js'
+import * as simd from '../src/crypto/kdf-sha256-simd.wasm.js'
 import { type CryptoProviderName, loadCryptoProvider } from '../src/index.js'
 import { LOW_ORDER_POINTS, PROVIDER_NAMES, providers } from './vectors.js'
 
@@ -138,9 +139,23 @@ for (const crypto of all)
         assert.deepEqual(digest, expected)
         const hopKeys = toHex(new Uint8Array(hkdfSync('sha256', k32, HOP_KEYS.salt, HOP_KEYS.info, 288)))
         for (const length of [288, 256, 224, 48])
-          assert.equal(toHex(crypto.hopKeys(k32, length)), hopKeys.slice(0, 2 * length))
+          assert.equal(toHex(crypto.hopKeys([k32], length)[0]!), hopKeys.slice(0, 2 * length))
         const payloadKey = hkdfSync('sha256', k16, PAYLOAD_KEY.salt, PAYLOAD_KEY.info, 192)
-        assert.equal(toHex(crypto.payloadKey(k16)), toHex(new Uint8Array(payloadKey)))
+        assert.equal(toHex(crypto.payloadKeys([k16])[0]!), toHex(new Uint8Array(payloadKey)))
+      }
+    })
+
+    it('derives and authenticates many as it does each alone', () => {
+      for (let count = 0; count < 10; count++) {
+        const secrets = Array.from({ length: count }, () => random.bytes(32))
+        const seeds = secrets.map((secret) => secret.subarray(0, 16))
+        const messages = secrets.map(() => random.bytes(300))
+        assert.deepEqual(crypto.hopKeys(secrets, 288), oracle.hopKeys(secrets, 288))
+        assert.deepEqual(crypto.payloadKeys(seeds), oracle.payloadKeys(seeds))
+        assert.deepEqual(
+          crypto.hmacSha256Each(seeds, messages),
+          seeds.map((seed, index) => oracle.hmacSha256(seed, messages[index]!)),
+        )
       }
     })
 
@@ -162,44 +177,85 @@ for (const crypto of all)
     })
   })
 
-describe('the key derivation module', () => {
-  it('HKDF-SHA256, RFC 5869', () => {
-    for (const { salt, info, output } of RFC_5869) {
-      const label = { salt: fromHex(salt), info: fromHex(info), outputBytes: output.length / 2 }
-      const kdf = new KdfSha256(label, label)
-      const keyMaterial = new Uint8Array(22).fill(0x0b)
-      assert.equal(toHex(kdf.hopKeys(keyMaterial, output.length / 2)), output)
-    }
-  })
+const MODULES = [
+  { name: 'plain', wasm: plain.WASM, sourceSha256: plain.SOURCE_SHA256 },
+  { name: 'SIMD', wasm: simd.WASM, sourceSha256: simd.SOURCE_SHA256 },
+]
+/** As many messages at once as fill all lanes, some of them and none. */
+const COUNTS = [1, 2, 3, 4, 5, 7, 8]
 
-  it('agrees with node:crypto for salts, infos and key material of every length it takes', () => {
-    const random = new SeededRandom('kdf labels')
-    for (let infoBytes = 0; infoBytes <= 110; infoBytes++) {
-      const label = { salt: random.bytes(infoBytes % 65), info: random.bytes(infoBytes), outputBytes: 288 }
-      const kdf = new KdfSha256(label, { ...label, outputBytes: 192 })
-      const keyMaterial = random.bytes(infoBytes % 56)
-      const expected = toHex(new Uint8Array(hkdfSync('sha256', keyMaterial, label.salt, label.info, 288)))
-      assert.equal(toHex(kdf.hopKeys(keyMaterial, 288)), expected)
-      assert.equal(toHex(kdf.hopKeys(keyMaterial, 33)), expected.slice(0, 66))
-    }
-  })
+for (const { name, wasm, sourceSha256 } of MODULES)
+  describe(`the key derivation module, ${name}`, () => {
+    const hex = (results: readonly Uint8Array[]) => results.map(toHex)
 
-  it('HMAC agrees with node:crypto for every key and message length it takes', () => {
-    const random = new SeededRandom('kdf hmac')
-    const kdf = new KdfSha256()
-    for (let bytes = 0; bytes <= 1912; bytes += 7) {
-      const [key, message] = [random.bytes(bytes % 65), random.bytes(bytes)] as const
-      assert.equal(toHex(kdf.hmac(key, message)), createHmac('sha256', key).update(message).digest('hex'))
-    }
-    assert.throws(() => kdf.hmac(new Uint8Array(65), new Uint8Array(1)), code('MIX_CRYPTO_LENGTH'))
-    assert.throws(() => kdf.hmac(new Uint8Array(1), new Uint8Array(1913)), code('MIX_CRYPTO_LENGTH'))
-  })
+    it('HKDF-SHA256, RFC 5869', () => {
+      for (const { salt, info, output } of RFC_5869) {
+        const label = { salt: fromHex(salt), info: fromHex(info), outputBytes: output.length / 2 }
+        const kdf = new KdfSha256(wasm, label, label)
+        const keyMaterial = new Uint8Array(22).fill(0x0b)
+        for (const count of COUNTS)
+          assert.deepEqual(
+            hex(kdf.hopKeys(Array(count).fill(keyMaterial), output.length / 2)),
+            Array(count).fill(output),
+          )
+      }
+    })
 
-  it('was built from the source that lies beside it', () => {
-    const source = readFileSync(new URL('../../wasm/kdf-sha256.as', import.meta.url))
-    assert.equal(SOURCE_SHA256, createHash('sha256').update(source).digest('hex'), 'run node wasm/build.mjs')
+    it('HMAC-SHA256, RFC 4231', () => {
+      const kdf = new KdfSha256(wasm)
+      for (const { key, message, mac } of RFC_4231)
+        for (const count of COUNTS) {
+          const macs = kdf.hmac(Array(count).fill(fromHex(key)), Array(count).fill(fromHex(message)))
+          assert.deepEqual(hex(macs), Array(count).fill(mac))
+        }
+    })
+
+    it('agrees with node:crypto for salts, infos and key material of every length it takes', () => {
+      const random = new SeededRandom('kdf labels')
+      for (let infoBytes = 0; infoBytes <= 110; infoBytes++) {
+        const label = { salt: random.bytes(infoBytes % 65), info: random.bytes(infoBytes), outputBytes: 288 }
+        const kdf = new KdfSha256(wasm, label, { ...label, outputBytes: 192 })
+        const keyMaterials = Array.from({ length: 1 + (infoBytes % 6) }, () => random.bytes(infoBytes % 56))
+        const expected = keyMaterials.map((keyMaterial) =>
+          toHex(new Uint8Array(hkdfSync('sha256', keyMaterial, label.salt, label.info, 288))),
+        )
+        const first = (bytes: number) => expected.map((text) => text.slice(0, 2 * bytes))
+        assert.deepEqual(hex(kdf.hopKeys(keyMaterials, 288)), expected)
+        assert.deepEqual(hex(kdf.payloadKeys(keyMaterials)), first(192))
+        assert.deepEqual(hex(kdf.hopKeys(keyMaterials, 33)), first(33))
+      }
+    })
+
+    it('HMAC agrees with node:crypto for every key and message length it takes', () => {
+      const random = new SeededRandom('kdf hmac')
+      const kdf = new KdfSha256(wasm)
+      for (let bytes = 0; bytes <= 1912; bytes += 7) {
+        const count = 1 + (bytes % 6)
+        const keys = Array.from({ length: count }, () => random.bytes(bytes % 65))
+        const messages = keys.map(() => random.bytes(bytes))
+        assert.deepEqual(
+          hex(kdf.hmac(keys, messages)),
+          keys.map((key, index) => createHmac('sha256', key).update(messages[index]!).digest('hex')),
+        )
+      }
+    })
+
+    it('refuses what has no room, and lists of several lengths', () => {
+      const kdf = new KdfSha256(wasm)
+      const bytes = (...lengths: number[]) => lengths.map((length) => new Uint8Array(length))
+      assert.throws(() => kdf.hmac(bytes(65), bytes(1)), code('MIX_CRYPTO_LENGTH'))
+      assert.throws(() => kdf.hmac(bytes(1), bytes(1913)), code('MIX_CRYPTO_LENGTH'))
+      assert.throws(() => kdf.hmac(bytes(16, 16, 16), bytes(9, 9, 10)), code('MIX_CRYPTO_LENGTH'))
+      assert.throws(() => kdf.hmac(bytes(16, 16, 17), bytes(9, 9, 9)), code('MIX_CRYPTO_LENGTH'))
+      assert.throws(() => kdf.hopKeys(bytes(56), 288), code('MIX_CRYPTO_LENGTH'))
+      assert.throws(() => kdf.hopKeys(bytes(32, 32, 31, 32), 288), code('MIX_CRYPTO_LENGTH'))
+    })
+
+    it('was built from the source that lies beside it', () => {
+      const source = readFileSync(new URL('../../wasm/kdf-sha256.as', import.meta.url))
+      assert.equal(sourceSha256, createHash('sha256').update(source).digest('hex'), 'run node wasm/build.mjs')
+    })
   })
-})
 
 describe('choosing a crypto provider', () => {
   const withEnvironment = async (value: string | undefined, action: () => Promise<void>) => {

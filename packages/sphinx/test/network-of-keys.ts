@@ -47,7 +47,7 @@ export function forgePacket(
   payload: Uint8Array,
 ): Uint8Array {
   const secret = random.bytes(32)
-  const keys = expandHopKeys(crypto, crypto.x25519(secret, publicKey)!)
+  const keys = expandHopKeys(crypto, [crypto.x25519(secret, publicKey)!])[0]!
   const plain = random.bytes(300)
   plain.set(block)
   const beta = crypto.aes128Ctr(keys.stream, plain)

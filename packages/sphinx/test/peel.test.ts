@@ -5,14 +5,14 @@ import { fromHex, SeededRandom, toHex } from '@mixwright/runtime'
 import {
   buildPacket,
   type CryptoProvider,
-  finishPeel,
-  openHeader,
+  finishPeels,
+  openHeaders,
   PACKET_SIZES,
   type PeelDropReason,
   type PeelOutcome,
   peel,
 } from '../src/index.js'
-import { expandHopKeys, payloadKey } from '../src/keys.js'
+import { expandHopKeys, payloadKeys } from '../src/keys.js'
 import { lionessEncrypt } from '../src/lioness.js'
 import { follow, forgePacket, testRoute } from './network-of-keys.js'
 import { LOW_ORDER_POINTS, providers } from './vectors.js'
@@ -110,8 +110,8 @@ for (const crypto of all)
       const seal = (payload: Uint8Array) => {
         // The keys are known only once the packet is forged, so its payload is put in afterwards.
         const forged = forgePacket(crypto, random, publicKey, Uint8Array.of(2, 0, 1, 3), payload)
-        const keys = expandHopKeys(crypto, crypto.x25519(secrets[0]!, forged.subarray(0, 32))!)
-        lionessEncrypt(crypto, payloadKey(crypto, keys, 259), forged.subarray(348))
+        const keys = expandHopKeys(crypto, [crypto.x25519(secrets[0]!, forged.subarray(0, 32))!])[0]!
+        lionessEncrypt(crypto, payloadKeys(crypto, [{ keys, version: 259 }])[0]!, forged.subarray(348))
         return peel(crypto, secrets[0]!, forged)
       }
       const padded = (...bytes: number[]) => {
@@ -135,11 +135,11 @@ for (const crypto of all)
     it('the replay tag is there before the payload is touched, and is the same for another payload', () => {
       const changed = new Uint8Array(packet)
       changed[380]! ^= 1
-      const [first, second] = [packet, changed].map((bytes) => openHeader(crypto, secrets[0]!, bytes))
+      const [first, second] = openHeaders(crypto, secrets[0]!, [packet, changed])
       assert.ok(first?.kind === 'opened' && second?.kind === 'opened')
       assert.deepEqual(second.replayTag, first.replayTag)
-      const outcome = finishPeel(crypto, first)
-      assert.ok(outcome.kind === 'forward')
+      const [outcome] = finishPeels(crypto, [first])
+      assert.ok(outcome?.kind === 'forward')
       assert.deepEqual(outcome.replayTag, second.replayTag)
       assert.ok(
         first.keys.expanded.every((byte) => byte === 0),

@@ -7,7 +7,7 @@ import {
   buildPacket,
   type CryptoProvider,
   createSurb,
-  openHeader,
+  openHeaders,
   type PeelOutcome,
   peel,
   surbFromBytes,
@@ -94,7 +94,7 @@ for (const crypto of await providers()) {
         assert.equal(toHex(crypto.x25519Base(fromHex(vector.node_secret))), vector.node_public)
         const shared = crypto.x25519(fromHex(vector.node_secret), fromHex(vector.alpha))
         assert.equal(toHex(shared!), vector.shared_secret)
-        const hop = expandHopKeys(crypto, shared!)
+        const hop = expandHopKeys(crypto, [shared!])[0]!
         assert.equal(toHex(hop.expanded), vector.expanded_288)
         assert.equal(toHex(hop.stream), vector.expanded.stream_cipher_key)
         assert.equal(toHex(hop.mac), vector.expanded.header_mac_key)
@@ -102,7 +102,7 @@ for (const crypto of await providers()) {
         assert.equal(toHex(hop.blinding), vector.expanded.blinding_factor_raw)
         assert.equal(toHex(hop.replayTag), vector.expanded.replay_tag)
         const seed = fromHex(vector.expanded.payload_key_seed!)
-        assert.equal(toHex(crypto.payloadKey(seed)), vector.expanded.payload_key_from_seed)
+        assert.equal(toHex(crypto.payloadKeys([seed])[0]!), vector.expanded.payload_key_from_seed)
         assert.equal(toHex(crypto.x25519(hop.blinding, fromHex(vector.alpha))!), vector.next_alpha_x25519)
         const [derived] = routeKeys(crypto, fromHex(vector.x), [fromHex(vector.node_public)])
         assert.ok(vector.expanded_288.startsWith(toHex(derived!.expanded)))
@@ -142,7 +142,7 @@ for (const crypto of await providers()) {
         sharedSecretsByChain(crypto, secret, publicKeys).forEach((shared, i) => {
           assert.equal(toHex(shared), vector.hops[i]!.shared_secret)
           const { expanded } = short[i]!
-          assert.deepEqual(expanded, expandHopKeys(crypto, shared).expanded.subarray(0, expanded.length))
+          assert.deepEqual(expanded, expandHopKeys(crypto, [shared])[0]!.expanded.subarray(0, expanded.length))
         })
       })
     }
@@ -257,7 +257,7 @@ function openAll(
   let current = packet
   const delays: bigint[] = []
   for (const secret of secrets) {
-    assert.equal(openHeader(crypto, secret, current).kind, 'opened')
+    assert.equal(openHeaders(crypto, secret, [current])[0]?.kind, 'opened')
     const outcome = peel(crypto, secret, current)
     assert.ok(outcome.kind !== 'drop')
     assert.equal(outcome.version, vector.sphinx_version)

@@ -1,11 +1,13 @@
 /**
  * HMAC-SHA256 (RFC 2104, FIPS 180-4) and HKDF-SHA256 (RFC 5869) with a fixed salt and info, in AssemblyScript, for the
- * crypto provider on sodium-native: libsodium's binding for Node.js has neither, and node:crypto's calls cost more than
- * the hashing. Built into `src/crypto/kdf-sha256.wasm.ts` by `build.mjs`.
+ * crypto providers: libsodium's bindings have neither, and node:crypto's calls cost more than the hashing. `build.mjs`
+ * makes two modules of it: one that hashes a message at a time, and one with SIMD that also hashes four at once, one in
+ * each lane of a vector.
  *
  * Salt and info of Sphinx never change, so the blocks made of nothing else are expanded once, by `prepare`: in
  * HKDF's expand step T(i) = HMAC(PRK, T(i−1) ‖ info ‖ i) only the first block of each T holds something new.
  *
+ * A word `T` is a `u32`, or a `v128` that holds the word of four messages. Words in memory stand one behind the other.
  * No allocation, no imports: the caller writes at INPUT and reads at OUTPUT. Lengths are the caller's duty.
  */
 
@@ -26,163 +28,245 @@ const INITIAL = memory.data<u32>([
   0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 ])
 
-const BLOCK: usize = 64
-const STATE: usize = 32
-/** One expanded block: 64 words, round constants added. */
-const SCHEDULE: usize = 256
+/** Messages that can be hashed at once. */
+export const LANES: i32 = ASC_FEATURE_SIMD ? 4 : 1
 
-/** Two key derivations can be prepared; each has room for 9 output blocks of 3 message blocks. */
+/** Bytes of a message block and of a digest. */
+const BLOCK: usize = 64
+const DIGEST: usize = 32
+
+/** Two key derivations can be prepared; each has room for 9 output blocks of 3 message blocks. All in words of 4 bytes. */
 const MAX_OUTPUTS: usize = 9
 const MAX_BLOCKS: usize = 3
+/** One expanded block: 64 words, round constants added. */
+const SCHEDULE: usize = 256
 const SALT_INNER: usize = 0
-const SALT_OUTER: usize = STATE
-const COUNTS: usize = 2 * STATE
+const SALT_OUTER: usize = DIGEST
+const COUNTS: usize = 2 * DIGEST
 const SCHEDULES: usize = COUNTS + 16
 const SLOT: usize = SCHEDULES + MAX_OUTPUTS * MAX_BLOCKS * SCHEDULE
 
-/** 2048 bytes for arguments. */
-export const INPUT: usize = memory.data(2048, 16)
-/** 288 bytes for results. */
-export const OUTPUT: usize = memory.data(288, 16)
+/** Arguments of each lane. */
+const LANE_INPUT: usize = 2048
+/** Results of each lane. */
+const LANE_OUTPUT: usize = 288
+
+export const INPUT: usize = memory.data(4 * 2048, 16)
+export const OUTPUT: usize = memory.data(4 * 288, 16)
 
 const SLOTS = memory.data(2 * (2 * 32 + 16 + 9 * 3 * 256), 16)
-const WORDS = memory.data(256, 16)
-const SCRATCH_SCHEDULE = memory.data(256, 16)
-const INNER = memory.data(32, 16)
-const OUTER = memory.data(32, 16)
-const DIGEST = memory.data(32, 16)
-/** Room for the padded message of one T. */
-const MESSAGE = memory.data(192, 16)
+/** Bytes of a message that is made here: of one T, or the key of each lane. */
+const MESSAGE = memory.data(256, 16)
+// Words of all lanes.
+const WORDS = memory.data(4 * 256, 16)
+const EXPANDED = memory.data(4 * 256, 16)
+const KEY = memory.data(4 * 64, 16)
+const STATE = memory.data(4 * 32, 16)
+const INNER = memory.data(4 * 32, 16)
+const OUTER = memory.data(4 * 32, 16)
 
 @inline
-function schedule(target: usize): void {
-  // Expands the 16 words at WORDS.
-  for (let t: usize = 0; t < 64; t += 4) {
-    store<u32>(target + t, load<u32>(WORDS + t) + load<u32>(K + t))
+function add<T>(a: T, b: T): T {
+  if (isVector<T>()) return v128.add<u32>(a, b)
+  else return a + b
+}
+
+@inline
+function xor<T>(a: T, b: T): T {
+  if (isVector<T>()) return v128.xor(a, b)
+  else return a ^ b
+}
+
+@inline
+function and<T>(a: T, b: T): T {
+  if (isVector<T>()) return v128.and(a, b)
+  else return a & b
+}
+
+@inline
+function or<T>(a: T, b: T): T {
+  if (isVector<T>()) return v128.or(a, b)
+  else return a | b
+}
+
+@inline
+function shiftRight<T>(a: T, bits: i32): T {
+  if (isVector<T>()) return v128.shr<u32>(a, bits)
+  else return a >> bits
+}
+
+@inline
+function rotateRight<T>(a: T, bits: i32): T {
+  if (isVector<T>()) return v128.or(v128.shr<u32>(a, bits), v128.shl<u32>(a, 32 - bits))
+  else return rotr<u32>(a, bits)
+}
+
+@inline
+function reverseBytes<T>(a: T): T {
+  if (isVector<T>()) return v128.shuffle<u8>(a, a, 3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12)
+  else return bswap<u32>(a)
+}
+
+/** The same word in all lanes. */
+@inline
+function splat<T>(word: u32): T {
+  if (isVector<T>()) return v128.splat<u32>(word)
+  else return word
+}
+
+/** A word `T` of what stands in memory as words `S`: the same, or one `u32` for all lanes. */
+@inline
+function wordAt<T, S>(at: usize, offset: usize): T {
+  if (isVector<T>() && !isVector<S>()) return v128.load_splat<u32>(at + offset)
+  else return load<T>(at + offset)
+}
+
+/** `count` words from S to T. */
+@inline
+function copy<T, S>(to: usize, from: usize, count: usize): void {
+  for (let i: usize = 0; i < count; i++) store<T>(to + i * sizeof<T>(), wordAt<T, S>(from, i * sizeof<S>()))
+}
+
+/** 64 bytes of each lane to the 16 words at `to`; `stride` bytes lie between two lanes. */
+function loadBlock<T>(to: usize, block: usize, stride: usize): void {
+  for (let i: usize = 0; i < 16; i++) {
+    const at = block + 4 * i
+    if (isVector<T>()) {
+      let words = v128.load_zero<u32>(at)
+      words = v128.load_lane<u32>(at + stride, words, 1)
+      words = v128.load_lane<u32>(at + 2 * stride, words, 2)
+      words = v128.load_lane<u32>(at + 3 * stride, words, 3)
+      store<T>(to + i * sizeof<T>(), reverseBytes<T>(words))
+    } else {
+      store<T>(to + i * sizeof<T>(), reverseBytes<T>(load<T>(at)))
+    }
   }
-  for (let t: usize = 64; t < 256; t += 4) {
-    const w2 = load<u32>(WORDS + t - 8)
-    const w15 = load<u32>(WORDS + t - 60)
-    const s0 = rotr<u32>(w15, 7) ^ rotr<u32>(w15, 18) ^ (w15 >> 3)
-    const s1 = rotr<u32>(w2, 17) ^ rotr<u32>(w2, 19) ^ (w2 >> 10)
-    const w = load<u32>(WORDS + t - 64) + s0 + load<u32>(WORDS + t - 28) + s1
-    store<u32>(WORDS + t, w)
-    store<u32>(target + t, w + load<u32>(K + t))
+}
+
+/** The digest of each lane, 32 bytes, to `to`, from where LANE_OUTPUT bytes lie between two lanes. */
+function storeDigest<T>(to: usize): void {
+  for (let i: usize = 0; i < 8; i++) {
+    const words = reverseBytes<T>(load<T>(STATE + i * sizeof<T>()))
+    const at = to + 4 * i
+    if (isVector<T>()) {
+      v128.store_lane<u32>(at, words, 0)
+      v128.store_lane<u32>(at + LANE_OUTPUT, words, 1)
+      v128.store_lane<u32>(at + 2 * LANE_OUTPUT, words, 2)
+      v128.store_lane<u32>(at + 3 * LANE_OUTPUT, words, 3)
+    } else {
+      store<T>(at, words)
+    }
+  }
+}
+
+/** Expands the 16 words at WORDS. */
+@inline
+function schedule<T>(target: usize): void {
+  for (let t: usize = 0; t < 16; t++) {
+    const word = load<T>(WORDS + t * sizeof<T>())
+    store<T>(target + t * sizeof<T>(), add<T>(word, wordAt<T, u32>(K, 4 * t)))
+  }
+  for (let t: usize = 16; t < 64; t++) {
+    const at = WORDS + t * sizeof<T>()
+    const w2 = load<T>(at - 2 * sizeof<T>())
+    const w15 = load<T>(at - 15 * sizeof<T>())
+    const s0 = xor<T>(xor<T>(rotateRight<T>(w15, 7), rotateRight<T>(w15, 18)), shiftRight<T>(w15, 3))
+    const s1 = xor<T>(xor<T>(rotateRight<T>(w2, 17), rotateRight<T>(w2, 19)), shiftRight<T>(w2, 10))
+    const word = add<T>(add<T>(load<T>(at - 16 * sizeof<T>()), s0), add<T>(load<T>(at - 7 * sizeof<T>()), s1))
+    store<T>(at, word)
+    store<T>(target + t * sizeof<T>(), add<T>(word, wordAt<T, u32>(K, 4 * t)))
   }
 }
 
 @inline
-function mix(e: u32, f: u32, g: u32): u32 {
-  return (rotr<u32>(e, 6) ^ rotr<u32>(e, 11) ^ rotr<u32>(e, 25)) + (g ^ (e & (f ^ g)))
+function mix<T>(e: T, f: T, g: T): T {
+  const sum = xor<T>(xor<T>(rotateRight<T>(e, 6), rotateRight<T>(e, 11)), rotateRight<T>(e, 25))
+  return add<T>(sum, xor<T>(g, and<T>(e, xor<T>(f, g))))
 }
 
 @inline
-function blend(a: u32, b: u32, c: u32): u32 {
-  return (rotr<u32>(a, 2) ^ rotr<u32>(a, 13) ^ rotr<u32>(a, 22)) + ((a & b) | (c & (a | b)))
+function blend<T>(a: T, b: T, c: T): T {
+  const sum = xor<T>(xor<T>(rotateRight<T>(a, 2), rotateRight<T>(a, 13)), rotateRight<T>(a, 22))
+  return add<T>(sum, or<T>(and<T>(a, b), and<T>(c, or<T>(a, b))))
 }
 
-/** The 64 rounds from the state at `from` over an expanded block; the new state goes to `to`. */
-function rounds(from: usize, to: usize, expanded: usize): void {
-  let a = load<u32>(from)
-  let b = load<u32>(from, 4)
-  let c = load<u32>(from, 8)
-  let d = load<u32>(from, 12)
-  let e = load<u32>(from, 16)
-  let f = load<u32>(from, 20)
-  let g = load<u32>(from, 24)
-  let h = load<u32>(from, 28)
-  const end = expanded + SCHEDULE
+/** The 64 rounds from the state at `from` over a block that was expanded as words `S`; the new state goes to STATE. */
+function rounds<T, S>(from: usize, expanded: usize): void {
+  let a = load<T>(from)
+  let b = load<T>(from, 1 * sizeof<T>())
+  let c = load<T>(from, 2 * sizeof<T>())
+  let d = load<T>(from, 3 * sizeof<T>())
+  let e = load<T>(from, 4 * sizeof<T>())
+  let f = load<T>(from, 5 * sizeof<T>())
+  let g = load<T>(from, 6 * sizeof<T>())
+  let h = load<T>(from, 7 * sizeof<T>())
+  const end = expanded + 64 * sizeof<S>()
   // Eight rounds a turn, so that the working variables change names instead of places.
-  for (let at = expanded; at < end; at += 32) {
-    h += mix(e, f, g) + load<u32>(at)
-    d += h
-    h += blend(a, b, c)
-    g += mix(d, e, f) + load<u32>(at, 4)
-    c += g
-    g += blend(h, a, b)
-    f += mix(c, d, e) + load<u32>(at, 8)
-    b += f
-    f += blend(g, h, a)
-    e += mix(b, c, d) + load<u32>(at, 12)
-    a += e
-    e += blend(f, g, h)
-    d += mix(a, b, c) + load<u32>(at, 16)
-    h += d
-    d += blend(e, f, g)
-    c += mix(h, a, b) + load<u32>(at, 20)
-    g += c
-    c += blend(d, e, f)
-    b += mix(g, h, a) + load<u32>(at, 24)
-    f += b
-    b += blend(c, d, e)
-    a += mix(f, g, h) + load<u32>(at, 28)
-    e += a
-    a += blend(b, c, d)
+  for (let at = expanded; at < end; at += 8 * sizeof<S>()) {
+    h = add<T>(h, add<T>(mix<T>(e, f, g), wordAt<T, S>(at, 0 * sizeof<S>())))
+    d = add<T>(d, h)
+    h = add<T>(h, blend<T>(a, b, c))
+    g = add<T>(g, add<T>(mix<T>(d, e, f), wordAt<T, S>(at, 1 * sizeof<S>())))
+    c = add<T>(c, g)
+    g = add<T>(g, blend<T>(h, a, b))
+    f = add<T>(f, add<T>(mix<T>(c, d, e), wordAt<T, S>(at, 2 * sizeof<S>())))
+    b = add<T>(b, f)
+    f = add<T>(f, blend<T>(g, h, a))
+    e = add<T>(e, add<T>(mix<T>(b, c, d), wordAt<T, S>(at, 3 * sizeof<S>())))
+    a = add<T>(a, e)
+    e = add<T>(e, blend<T>(f, g, h))
+    d = add<T>(d, add<T>(mix<T>(a, b, c), wordAt<T, S>(at, 4 * sizeof<S>())))
+    h = add<T>(h, d)
+    d = add<T>(d, blend<T>(e, f, g))
+    c = add<T>(c, add<T>(mix<T>(h, a, b), wordAt<T, S>(at, 5 * sizeof<S>())))
+    g = add<T>(g, c)
+    c = add<T>(c, blend<T>(d, e, f))
+    b = add<T>(b, add<T>(mix<T>(g, h, a), wordAt<T, S>(at, 6 * sizeof<S>())))
+    f = add<T>(f, b)
+    b = add<T>(b, blend<T>(c, d, e))
+    a = add<T>(a, add<T>(mix<T>(f, g, h), wordAt<T, S>(at, 7 * sizeof<S>())))
+    e = add<T>(e, a)
+    a = add<T>(a, blend<T>(b, c, d))
   }
-  store<u32>(to, a + load<u32>(from))
-  store<u32>(to, b + load<u32>(from, 4), 4)
-  store<u32>(to, c + load<u32>(from, 8), 8)
-  store<u32>(to, d + load<u32>(from, 12), 12)
-  store<u32>(to, e + load<u32>(from, 16), 16)
-  store<u32>(to, f + load<u32>(from, 20), 20)
-  store<u32>(to, g + load<u32>(from, 24), 24)
-  store<u32>(to, h + load<u32>(from, 28), 28)
+  store<T>(STATE, add<T>(a, load<T>(from)))
+  store<T>(STATE, add<T>(b, load<T>(from, 1 * sizeof<T>())), 1 * sizeof<T>())
+  store<T>(STATE, add<T>(c, load<T>(from, 2 * sizeof<T>())), 2 * sizeof<T>())
+  store<T>(STATE, add<T>(d, load<T>(from, 3 * sizeof<T>())), 3 * sizeof<T>())
+  store<T>(STATE, add<T>(e, load<T>(from, 4 * sizeof<T>())), 4 * sizeof<T>())
+  store<T>(STATE, add<T>(f, load<T>(from, 5 * sizeof<T>())), 5 * sizeof<T>())
+  store<T>(STATE, add<T>(g, load<T>(from, 6 * sizeof<T>())), 6 * sizeof<T>())
+  store<T>(STATE, add<T>(h, load<T>(from, 7 * sizeof<T>())), 7 * sizeof<T>())
 }
 
-/** Compress the 16 words at WORDS. */
-function compressWords(from: usize, to: usize): void {
-  schedule(SCRATCH_SCHEDULE)
-  rounds(from, to, SCRATCH_SCHEDULE)
+/** Compress the 16 words at WORDS into the state at `from`; the new state goes to STATE. */
+function compress<T>(from: usize): void {
+  schedule<T>(EXPANDED)
+  rounds<T, T>(from, EXPANDED)
 }
 
-/** 64 bytes to the 16 words at WORDS. */
-function loadWords(block: usize): void {
-  for (let t: usize = 0; t < BLOCK; t += 4) store<u32>(WORDS + t, bswap<u32>(load<u32>(block + t)))
+/** States of HMAC after its first blocks, the 16 words at KEY XOR 36 and 5c, to INNER and OUTER. */
+function keyStates<T>(): void {
+  keyState<T>(0x36363636)
+  copy<T, T>(INNER, STATE, 8)
+  keyState<T>(0x5c5c5c5c)
+  copy<T, T>(OUTER, STATE, 8)
 }
 
-/** 32 bytes; the engine's own copy is a call, too dear for so few. */
 @inline
-function copyState(to: usize, from: usize): void {
-  store<u64>(to, load<u64>(from))
-  store<u64>(to, load<u64>(from, 8), 8)
-  store<u64>(to, load<u64>(from, 16), 16)
-  store<u64>(to, load<u64>(from, 24), 24)
+function keyState<T>(pad: u32): void {
+  for (let at: usize = 0; at < 16 * sizeof<T>(); at += sizeof<T>())
+    store<T>(WORDS + at, xor<T>(load<T>(KEY + at), splat<T>(pad)))
+  copy<T, u32>(STATE, INITIAL, 8)
+  compress<T>(STATE)
 }
 
-/** States of HMAC after its first blocks, the key's of at most 64 bytes XOR 36 and 5c. */
-function keyStates(key: usize, keyLength: usize, inner: usize, outer: usize): void {
-  memory.fill(MESSAGE, 0, BLOCK)
-  memory.copy(MESSAGE, key, keyLength)
-  loadWords(MESSAGE)
-  for (let t: usize = 0; t < BLOCK; t += 4) store<u32>(WORDS + t, load<u32>(WORDS + t) ^ 0x36363636)
-  compressWords(INITIAL, inner)
-  loadWords(MESSAGE)
-  for (let t: usize = 0; t < BLOCK; t += 4) store<u32>(WORDS + t, load<u32>(WORDS + t) ^ 0x5c5c5c5c)
-  compressWords(INITIAL, outer)
-}
-
-/** The same for a key of 32 bytes that stands as state words at `key`. */
-function keyStatesOfWords(key: usize, inner: usize, outer: usize): void {
-  for (let t: usize = 0; t < STATE; t += 4) {
-    store<u32>(WORDS + t, load<u32>(key + t) ^ 0x36363636)
-    store<u32>(WORDS + STATE + t, 0x36363636)
-  }
-  compressWords(INITIAL, inner)
-  for (let t: usize = 0; t < STATE; t += 4) {
-    store<u32>(WORDS + t, load<u32>(key + t) ^ 0x5c5c5c5c)
-    store<u32>(WORDS + STATE + t, 0x5c5c5c5c)
-  }
-  compressWords(INITIAL, outer)
-}
-
-/** HMAC's last step: the inner digest (state words) as a message of one block after the outer key block. */
-function finishOuter(outer: usize, innerDigest: usize, to: usize): void {
-  copyState(WORDS, innerDigest)
-  store<u64>(WORDS, 0x80000000, 32)
-  store<u64>(WORDS, 0, 40)
-  store<u64>(WORDS, 0, 48)
-  store<u64>(WORDS, u64((BLOCK + STATE) * 8) << 32, 56)
-  compressWords(outer, to)
+/** HMAC's last step: the inner digest at STATE as a message of one block after the outer key block. */
+function finishOuter<T>(): void {
+  copy<T, T>(WORDS, STATE, 8)
+  store<T>(WORDS + 8 * sizeof<T>(), splat<T>(0x80000000))
+  for (let i: usize = 9; i < 15; i++) store<T>(WORDS + i * sizeof<T>(), splat<T>(0))
+  store<T>(WORDS + 15 * sizeof<T>(), splat<T>(u32(BLOCK + DIGEST) * 8))
+  compress<T>(OUTER)
 }
 
 /** SHA-256's padding of a message that follows one key block: 80, zeros, the length in bits. Gives the padded length. */
@@ -194,21 +278,85 @@ function pad(message: usize, length: usize): usize {
   return padded
 }
 
-function storeDigest(words: usize, to: usize): void {
-  for (let t: usize = 0; t < STATE; t += 4) store<u32>(to + t, bswap<u32>(load<u32>(words + t)))
+/** The same in each lane of INPUT, for a message that begins at `start`. */
+@inline
+function padLanes<T>(start: usize, length: usize): usize {
+  let padded: usize = 0
+  for (let lane: usize = 0; lane < sizeof<T>() / 4; lane++) padded = pad(INPUT + lane * LANE_INPUT + start, length)
+  return padded
 }
 
-/** HMAC-SHA256: key (at most 64 bytes) ‖ message (with 72 bytes to spare) at INPUT, 32 bytes to OUTPUT. */
-export function hmac(keyLength: usize, messageLength: usize): void {
-  keyStates(INPUT, keyLength, INNER, OUTER)
-  const message = INPUT + keyLength
-  const end = message + pad(message, messageLength)
-  for (let block = message; block < end; block += BLOCK) {
-    loadWords(block)
-    compressWords(INNER, INNER)
+/** A key of at most 64 bytes, which stands first in each lane of INPUT, to KEY. */
+@inline
+function loadKey<T>(length: usize): void {
+  memory.fill(MESSAGE, 0, 4 * BLOCK)
+  for (let lane: usize = 0; lane < sizeof<T>() / 4; lane++)
+    memory.copy(MESSAGE + lane * BLOCK, INPUT + lane * LANE_INPUT, length)
+  loadBlock<T>(KEY, MESSAGE, BLOCK)
+}
+
+function hmacOf<T>(keyLength: usize, messageLength: usize): void {
+  loadKey<T>(keyLength)
+  keyStates<T>()
+  const padded = padLanes<T>(keyLength, messageLength)
+  copy<T, T>(STATE, INNER, 8)
+  for (let block: usize = 0; block < padded; block += BLOCK) {
+    loadBlock<T>(WORDS, INPUT + keyLength + block, LANE_INPUT)
+    compress<T>(STATE)
   }
-  finishOuter(OUTER, INNER, DIGEST)
-  storeDigest(DIGEST, OUTPUT)
+  finishOuter<T>()
+  storeDigest<T>(OUTPUT)
+}
+
+function deriveOf<T>(slot: usize, length: usize, outputs: usize): void {
+  const at = SLOTS + slot * SLOT
+  // Extract. The PRK is HMAC's key from then on.
+  padLanes<T>(0, length)
+  loadBlock<T>(WORDS, INPUT, LANE_INPUT)
+  copy<T, u32>(STATE, at + SALT_INNER, 8)
+  compress<T>(STATE)
+  copy<T, u32>(OUTER, at + SALT_OUTER, 8)
+  finishOuter<T>()
+  copy<T, T>(KEY, STATE, 8)
+  for (let i: usize = 8; i < 16; i++) store<T>(KEY + i * sizeof<T>(), splat<T>(0))
+  keyStates<T>()
+  // Expand.
+  for (let output: usize = 0; output < outputs; output++) {
+    const expanded = at + SCHEDULES + output * MAX_BLOCKS * SCHEDULE
+    const blocks: usize = output === 0 ? load<u32>(at + COUNTS) : load<u32>(at + COUNTS, 4)
+    if (output === 0) {
+      rounds<T, u32>(INNER, expanded)
+    } else {
+      copy<T, T>(WORDS, STATE, 8)
+      copy<T, u32>(WORDS + 8 * sizeof<T>(), expanded + DIGEST, 8)
+      compress<T>(INNER)
+    }
+    for (let block: usize = 1; block < blocks; block++) rounds<T, u32>(STATE, expanded + block * SCHEDULE)
+    finishOuter<T>()
+    storeDigest<T>(OUTPUT + output * DIGEST)
+  }
+}
+
+/**
+ * HMAC-SHA256 in one lane or in all: key (at most 64 bytes) ‖ message (with 72 bytes to spare) in each lane of INPUT, 32
+ * bytes to each lane of OUTPUT.
+ */
+export function hmac(lanes: i32, keyLength: usize, messageLength: usize): void {
+  if (ASC_FEATURE_SIMD) {
+    if (lanes > 1) return hmacOf<v128>(keyLength, messageLength)
+  }
+  hmacOf<u32>(keyLength, messageLength)
+}
+
+/**
+ * HKDF-SHA256 as prepared, in one lane or in all: key material (at most 55 bytes) in each lane of INPUT, 32 bytes per
+ * output block to each lane of OUTPUT; there may be fewer output blocks than prepared.
+ */
+export function derive(lanes: i32, slot: usize, length: usize, outputs: usize): void {
+  if (ASC_FEATURE_SIMD) {
+    if (lanes > 1) return deriveOf<v128>(slot, length, outputs)
+  }
+  deriveOf<u32>(slot, length, outputs)
 }
 
 /**
@@ -219,9 +367,12 @@ export function hmac(keyLength: usize, messageLength: usize): void {
 export function prepare(slot: usize, saltLength: usize, infoLength: usize, outputs: usize): void {
   const at = SLOTS + slot * SLOT
   const info = INPUT + saltLength
-  keyStates(INPUT, saltLength, at + SALT_INNER, at + SALT_OUTER)
+  loadKey<u32>(saltLength)
+  keyStates<u32>()
+  copy<u32, u32>(at + SALT_INNER, INNER, 8)
+  copy<u32, u32>(at + SALT_OUTER, OUTER, 8)
   for (let output: usize = 0; output < outputs; output++) {
-    const before: usize = output === 0 ? 0 : STATE
+    const before: usize = output === 0 ? 0 : DIGEST
     memory.fill(MESSAGE, 0, before)
     memory.copy(MESSAGE + before, info, infoLength)
     store<u8>(MESSAGE + before + infoLength, u8(output + 1))
@@ -229,40 +380,10 @@ export function prepare(slot: usize, saltLength: usize, infoLength: usize, outpu
     if (output === 0) store<u32>(at + COUNTS, u32(padded / BLOCK))
     else store<u32>(at + COUNTS, u32(padded / BLOCK), 4)
     for (let block: usize = 0; block < padded / BLOCK; block++) {
-      loadWords(MESSAGE + block * BLOCK)
+      loadBlock<u32>(WORDS, MESSAGE + block * BLOCK, 0)
       const to = at + SCHEDULES + (output * MAX_BLOCKS + block) * SCHEDULE
-      if (block === 0 && output > 0) memory.copy(to, WORDS, BLOCK)
-      else schedule(to)
+      if (block === 0 && output > 0) copy<u32, u32>(to, WORDS, 16)
+      else schedule<u32>(to)
     }
-  }
-}
-
-/**
- * HKDF-SHA256 as prepared: key material (at most 55 bytes) at INPUT, 32 bytes per output block to OUTPUT, of which
- * there may be fewer than prepared.
- */
-export function derive(slot: usize, length: usize, outputs: usize): void {
-  const at = SLOTS + slot * SLOT
-  // Extract. DIGEST becomes the PRK, INNER and OUTER its key states.
-  memory.copy(MESSAGE, INPUT, length)
-  pad(MESSAGE, length)
-  loadWords(MESSAGE)
-  compressWords(at + SALT_INNER, DIGEST)
-  finishOuter(at + SALT_OUTER, DIGEST, DIGEST)
-  keyStatesOfWords(DIGEST, INNER, OUTER)
-  // Expand.
-  for (let output: usize = 0; output < outputs; output++) {
-    const expanded = at + SCHEDULES + output * MAX_BLOCKS * SCHEDULE
-    const blocks: usize = output === 0 ? load<u32>(at + COUNTS) : load<u32>(at + COUNTS, 4)
-    if (output === 0) {
-      rounds(INNER, DIGEST, expanded)
-    } else {
-      copyState(WORDS, DIGEST)
-      copyState(WORDS + STATE, expanded + STATE)
-      compressWords(INNER, DIGEST)
-    }
-    for (let block: usize = 1; block < blocks; block++) rounds(DIGEST, DIGEST, expanded + block * SCHEDULE)
-    finishOuter(OUTER, DIGEST, DIGEST)
-    storeDigest(DIGEST, OUTPUT + output * STATE)
   }
 }

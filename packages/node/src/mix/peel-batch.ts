@@ -58,19 +58,20 @@ export function packFrames(frames: readonly Frame[]): Uint8Array {
   return batch
 }
 
-/** Run `process` over every frame of the batch, and write its outcome in the frame's place. */
-export function peelBatch(batch: Uint8Array, process: (frame: Frame) => PacketOutcome): void {
+/** Run `process` over the frames of the batch, and write each outcome in its frame's place. */
+export function peelBatch(batch: Uint8Array, process: (frames: readonly Frame[]) => readonly PacketOutcome[]): void {
   const view = new DataView(batch.buffer, batch.byteOffset, batch.length)
+  const frames: Frame[] = []
   for (let slot = 0; slot < batch.length; ) {
     const length = view.getUint32(slot + 4)
-    const end = slot + SLOT_HEADER_BYTES + length
-    const packet = batch.subarray(slot + SLOT_HEADER_BYTES, end)
-    const outcome = process({
-      version: 8,
-      size: packetSizeByLength(length)!,
-      rotation: batch[slot + 1] as KeyRotation,
-      packet,
-    })
+    const packet = batch.subarray(slot + SLOT_HEADER_BYTES, slot + SLOT_HEADER_BYTES + length)
+    const rotation = batch[slot + 1] as KeyRotation
+    frames.push({ version: 8, size: packetSizeByLength(length)!, rotation, packet })
+    slot += SLOT_HEADER_BYTES + length
+  }
+  let slot = 0
+  for (const [index, outcome] of process(frames).entries()) {
+    const end = slot + SLOT_HEADER_BYTES + frames[index]!.packet.length
     writeOutcome(batch.subarray(slot, end), view, slot, outcome)
     slot = end
   }

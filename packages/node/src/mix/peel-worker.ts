@@ -27,7 +27,7 @@ if (port !== null) {
       return
     }
     const { batch } = message
-    peelBatch(batch, (frame) => pipeline!.process(frame))
+    peelBatch(batch, (frames) => pipeline!.process(frames))
     port.postMessage(batch, [batch.buffer as ArrayBuffer])
   })
 }

@@ -34,7 +34,7 @@ export class InThreadPeeler implements Peeler {
   }
 
   peel(frames: readonly Frame[], done: (outcomes: readonly PacketOutcome[]) => void): void {
-    done(frames.map((frame) => this.#pipeline.process(frame)))
+    done(this.#pipeline.process(frames))
   }
 
   setKeys(keys: SphinxKeys): void {

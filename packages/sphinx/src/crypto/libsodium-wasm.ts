@@ -10,6 +10,7 @@ import { ctr } from '@noble/ciphers/aes.js'
 import { chacha20orig } from '@noble/ciphers/chacha.js'
 import libsodium, { type SodiumModule, type Word } from 'libsodium'
 import { KdfSha256 } from './kdf-sha256.js'
+import { WASM } from './kdf-sha256.wasm.js'
 import { requireLength } from './length.js'
 import type { CryptoProvider } from './provider.js'
 
@@ -32,7 +33,7 @@ export async function libsodiumWasm(): Promise<CryptoProvider> {
 class LibsodiumWasm implements CryptoProvider {
   readonly name = 'libsodium-wasm'
   readonly #module: SodiumModule
-  readonly #kdf = new KdfSha256()
+  readonly #kdf = new KdfSha256(WASM)
   /** Fixed places: three small ones of 64 bytes, and data. */
   readonly #a: Word
   readonly #b: Word
@@ -86,16 +87,20 @@ class LibsodiumWasm implements CryptoProvider {
     return this.#lend(message, verify) === 0
   }
 
-  hopKeys(sharedSecret: Uint8Array, length: number): Uint8Array {
-    return this.#kdf.hopKeys(sharedSecret, length)
+  hopKeys(sharedSecrets: readonly Uint8Array[], length: number): Uint8Array[] {
+    return this.#kdf.hopKeys(sharedSecrets, length)
   }
 
-  payloadKey(seed: Uint8Array): Uint8Array {
-    return this.#kdf.payloadKey(seed)
+  payloadKeys(seeds: readonly Uint8Array[]): Uint8Array[] {
+    return this.#kdf.payloadKeys(seeds)
   }
 
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array {
-    return this.#kdf.hmac(key, message)
+    return this.#kdf.hmac([key], [message])[0]!
+  }
+
+  hmacSha256Each(keys: readonly Uint8Array[], messages: readonly Uint8Array[]): Uint8Array[] {
+    return this.#kdf.hmac(keys, messages)
   }
 
   aes128Ctr(key: Uint8Array, data: Uint8Array): Uint8Array {

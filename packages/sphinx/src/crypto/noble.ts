@@ -44,9 +44,10 @@ export function noble(): CryptoProvider {
         return false
       }
     },
-    hopKeys: (sharedSecret, length) => derive(sharedSecret, HOP_KEYS, length),
-    payloadKey: (seed) => derive(seed, PAYLOAD_KEY, PAYLOAD_KEY.outputBytes),
+    hopKeys: (sharedSecrets, length) => sharedSecrets.map((secret) => derive(secret, HOP_KEYS, length)),
+    payloadKeys: (seeds) => seeds.map((seed) => derive(seed, PAYLOAD_KEY, PAYLOAD_KEY.outputBytes)),
     hmacSha256: (key, message) => hmac(sha256, key, message),
+    hmacSha256Each: (keys, messages) => keys.map((key, index) => hmac(sha256, key, messages[index]!)),
     aes128Ctr: (key, data) => ctr(key, ZERO_COUNTER).encrypt(data),
     chacha20Xor: (key, data) => data.set(chacha20orig(key, ZERO_NONCE, data)),
     blake2bKeyed: (key, data, out) => out.set(blake2b(data, { key, dkLen: 32 })),

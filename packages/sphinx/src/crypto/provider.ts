@@ -25,12 +25,15 @@ export interface CryptoProvider {
   /** Whether the signature holds; false also for wrong lengths and malformed keys. Never throws. */
   ed25519Verify(signature: Uint8Array, message: Uint8Array, publicKey: Uint8Array): boolean
 
-  /** The first `length` of the 288 bytes of hop keys of a 32-byte shared secret (HKDF-SHA256, §4.2). */
-  hopKeys(sharedSecret: Uint8Array, length: number): Uint8Array
-  /** Sphinx's payload key, 192 bytes, of a 16-byte seed (HKDF-SHA256, §4.3). */
-  payloadKey(seed: Uint8Array): Uint8Array
+  // Of lists, since many messages can be hashed for less than one after the other.
+  /** The first `length` of the 288 bytes of hop keys, of each 32-byte shared secret (HKDF-SHA256, §4.2). */
+  hopKeys(sharedSecrets: readonly Uint8Array[], length: number): Uint8Array[]
+  /** Sphinx's payload key, 192 bytes, of each 16-byte seed (HKDF-SHA256, §4.3). */
+  payloadKeys(seeds: readonly Uint8Array[]): Uint8Array[]
   /** HMAC-SHA256, 32 bytes, with a key of at most 32 bytes over a message of at most 1912. */
   hmacSha256(key: Uint8Array, message: Uint8Array): Uint8Array
+  /** The same of each message with the key in its place; keys of one length, messages of one length. */
+  hmacSha256Each(keys: readonly Uint8Array[], messages: readonly Uint8Array[]): Uint8Array[]
   /** AES-128-CTR with a zero initial counter block: a new array, `data` XOR key stream. */
   aes128Ctr(key: Uint8Array, data: Uint8Array): Uint8Array
   /** ChaCha20 with a 32-byte key, zero nonce and counter from 0: XOR the key stream onto `data` in place. */

@@ -5,6 +5,7 @@
 import { createCipheriv } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { KdfSha256 } from './kdf-sha256.js'
+import { WASM } from './kdf-sha256-simd.wasm.js'
 import { requireLength } from './length.js'
 import type { CryptoProvider } from './provider.js'
 
@@ -25,7 +26,7 @@ const ZERO_NONCE = new Uint8Array(8)
 /** Throws where sodium-native has no binary for this machine or is not installed. */
 export function sodiumNative(): CryptoProvider {
   const sodium = createRequire(import.meta.url)('sodium-native') as SodiumNative
-  const kdf = new KdfSha256()
+  const kdf = new KdfSha256(WASM)
   // A short array that native code has seen costs the engine more than the copy out of one that stays.
   const product = new Uint8Array(32)
 
@@ -69,9 +70,10 @@ export function sodiumNative(): CryptoProvider {
       if (signature.length !== 64 || publicKey.length !== 32) return false
       return sodium.crypto_sign_verify_detached(signature, message, publicKey)
     },
-    hopKeys: (sharedSecret, length) => kdf.hopKeys(sharedSecret, length),
-    payloadKey: (seed) => kdf.payloadKey(seed),
-    hmacSha256: (key, message) => kdf.hmac(key, message),
+    hopKeys: (sharedSecrets, length) => kdf.hopKeys(sharedSecrets, length),
+    payloadKeys: (seeds) => kdf.payloadKeys(seeds),
+    hmacSha256: (key, message) => kdf.hmac([key], [message])[0]!,
+    hmacSha256Each: (keys, messages) => kdf.hmac(keys, messages),
     aes128Ctr: (key, data) => createCipheriv('aes-128-ctr', key, ZERO_COUNTER).update(data),
     chacha20Xor: (key, data) => sodium.crypto_stream_chacha20_xor(data, data, ZERO_NONCE, key),
     blake2bKeyed: (key, data, out) => sodium.crypto_generichash(out, data, key),
