@@ -33,9 +33,9 @@ export class MixTap implements AsyncDisposable {
 
   private constructor(net: Network, crypto: CryptoProvider) {
     const { name, mixAddress } = net.nodes[0]!
-    const keys = JSON.parse(readFileSync(join(net.stateDirectory, name, 'keys.json'), 'utf8'))
+    const keys = JSON.parse(readFileSync(join(net.stateDirectory, name, 'sphinx-keys.json'), 'utf8'))
     this.#crypto = crypto
-    this.#secret = fromHex(keys.sphinx.secret)
+    this.#secret = fromHex(keys.primary.secret)
     this.#mixPort = Number(mixAddress.split(':')[1])
     this.#mixes = createTcpServer((socket) => this.#pass(socket))
     const api = new URL(net.nymApiUrl)

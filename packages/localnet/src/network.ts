@@ -173,7 +173,7 @@ export class Network implements AsyncDisposable {
         joining: options.joining ?? [],
       })
       started.push(directories)
-      started.push({ close: () => all(handles.map((handle) => handle.stop())) })
+      started.push({ close: () => all(handles.map((handle) => handle.stop({ drainMs: 0 }))) })
       await all(handles.map((handle) => handle.start(directories.access)))
       await directories.enter(handles)
       const clients: NetworkClient[] = []
@@ -252,7 +252,7 @@ export class Network implements AsyncDisposable {
   close(): Promise<void> {
     this.#closing ??= (async () => {
       await all(this.clients.map((client) => client.close()))
-      await Promise.all([this.#directories.close(), ...this.#handles.map((handle) => handle.stop())])
+      await Promise.all([this.#directories.close(), ...this.#handles.map((handle) => handle.stop({ drainMs: 0 }))])
       await this.#state.close()
     })()
     return this.#closing

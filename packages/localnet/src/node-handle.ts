@@ -147,10 +147,13 @@ export class NodeHandle {
     if (this.#node?.routable === false) await this.#node.refreshTopology()
   }
 
-  /** Stop as a killed node would, but with its mailbox flushed. Does nothing when it is stopped. */
-  async stop(): Promise<void> {
+  /**
+   * Stop: what is under way may still leave for `drainMs`, and the mailbox is flushed. Does nothing when it is stopped.
+   * @default drainMs 1000
+   */
+  async stop({ drainMs = 1000 }: { readonly drainMs?: number } = {}): Promise<void> {
     const node = this.#node
     this.#node = undefined
-    await node?.stop()
+    await node?.stop({ drainMs })
   }
 }

@@ -134,8 +134,8 @@ export class Node {
     logger.info({ role, crypto: crypto.name, workers: options.workers ?? 0 }, 'node starting')
     metrics.gauge('mixwright_crypto_provider', 'The cryptography in use', { provider: crypto.name }).set(1)
     makeDirectory(stateDirectory)
-    const opened: { close(): Promise<unknown> | void }[] = []
-    const open = <Part extends { close(): Promise<unknown> | void }>(part: Part): Part => {
+    const opened: Closable[] = []
+    const open = <Part extends Closable>(part: Part): Part => {
       opened.push(part)
       return part
     }
@@ -326,6 +326,10 @@ export class Node {
       await new Promise<void>((resolve) => this.#clock.setTimer(DRAIN_LOOK_MS, resolve))
     }
   }
+}
+
+interface Closable {
+  close(): unknown
 }
 
 interface Parts {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners, once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { concatBytes, MemoryMetrics, MixError, SystemRandom, VirtualClock } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
@@ -9,6 +10,8 @@ import { decodeBase58, encodeNoiseFrame } from '@mixwright/wire'
 import { StaticSource } from '../src/index.js'
 import { Egress } from '../src/mix/egress.js'
 import { DEFAULT_OUTBOUND_LIMITS } from '../src/mix/outbound-connection.js'
+import { SphinxKeyFile } from '../src/mix/sphinx-key-file.js'
+import { SPHINX_KEY_FILE } from '../src/node-keys.js'
 import { NoiseInitiator } from '../src/noise/handshake.js'
 import { NoiseStream } from '../src/noise/noise-stream.js'
 import { crypto, Host, LOOPBACK, random, Sink, until } from './mix-fixture.js'
@@ -190,23 +193,23 @@ describe('Noise handshakes with a node', () => {
 
 describe('packets sent again', () => {
   it('do not pass after a swap, nor after a restart in the overlap; later their key is gone', async () => {
+    // Two clocks, so that the node asks until it knows, and the epoch waits for it meanwhile.
     const clock = new VirtualClock()
-    const network = new FakeDirectory(clock)
-    clock.advance(2.5 * EPOCH_MS)
+    const network = new FakeDirectory(new VirtualClock())
+    network.clock.advance(2.5 * EPOCH_MS)
     const host = await Host.start({ clock, network })
     await using sink = await Sink.open()
+    /** Primary, then secondary. */
     const rotations = () => {
-      const { primary_x25519_sphinx_key: primary, pre_announced_x25519_sphinx_key: next } =
-        host.node.description.hostInformation.data.keys
-      return [primary.rotation_id, next?.rotation_id]
+      const { primary, secondary } = new SphinxKeyFile(join(host.stateDirectory, SPHINX_KEY_FILE), crypto).read()!
+      return [primary.rotationId, secondary?.rotationId]
     }
-    const pass = async (epochs: number, expected: (number | undefined)[]) => {
-      const end = clock.monotonic() + epochs * EPOCH_MS
-      while (clock.monotonic() < end) {
+    const nextEpoch = async (...expected: number[]) => {
+      network.clock.advance(EPOCH_MS)
+      while (rotations().join() !== [...expected, undefined].slice(0, 2).join()) {
         clock.advance(500)
         await new Promise((resolve) => setImmediate(resolve))
       }
-      await until(() => rotations()[0] === expected[0] && rotations()[1] === expected[1])
     }
     const send = async (...frames: Uint8Array[]) => {
       const socket = await host.connection()
@@ -218,7 +221,7 @@ describe('packets sent again', () => {
     let socket = await send(...early)
     await sink.received(5)
 
-    await pass(1, [0, 1])
+    await nextEpoch(0, 1)
     const { pre_announced_x25519_sphinx_key: next } = host.node.description.hostInformation.data.keys
     const key = decodeBase58(next!.public_key, 32)!
     const announced = Array.from({ length: 5 }, () => host.frame(sink.port, 0, LOOPBACK, 1, key))
@@ -227,7 +230,7 @@ describe('packets sent again', () => {
     await sink.received(10)
     await host.untilDropped('replayed', 5)
 
-    await pass(1, [1, 0])
+    await nextEpoch(1, 0)
     socket.destroy()
     socket = await send(...early, ...announced)
     await host.untilDropped('replayed', 15)
@@ -238,7 +241,7 @@ describe('packets sent again', () => {
     socket = await send(...early, ...announced)
     await host.untilDropped('replayed', 25)
 
-    await pass(1, [1, undefined])
+    await nextEpoch(1)
     socket.destroy()
     socket = await send(...early, ...announced)
     await host.untilDropped('replayed', 30)
@@ -256,7 +259,7 @@ describe('a flood', () => {
       await using sink = await Sink.open()
       // The same packet again and again: it costs as much as another, and is counted.
       const flood = new Uint8Array(concatBytes(...Array.from({ length: 200 }, () => host.frame(sink.port))))
-      const flooders = await Promise.all([1, 2, 3, 4].map(() => host.connection(FLOODER)))
+      const flooders = await Promise.all(Array.from({ length: 20 }, () => host.connection(FLOODER)))
       let flooding = true
       for (const socket of flooders) {
         const more = () => {
@@ -271,7 +274,7 @@ describe('a flood', () => {
       const honest = await host.connection()
       let most = 0
       for (let sent = 1; sent <= 50; sent++) {
-        await until(() => waiting() > 400)
+        await until(() => waiting() > 1_500)
         const before = host.dropped('replayed')
         honest.write(host.frame(sink.port))
         await sink.received(200 + sent)
@@ -279,7 +282,8 @@ describe('a flood', () => {
       }
       flooding = false
       t.diagnostic(`${most} packets of the flood served at most before another's, ${host.dropped('replayed')} in all`)
-      assert.ok(most < 300)
+      // In one queue for all, 1 500 would be.
+      assert.ok(most < 750)
       for (const socket of [...flooders, honest]) socket.destroy()
     })
   }

@@ -48,10 +48,9 @@ export function payloadKeys(
   hops: readonly { readonly keys: HopKeys; readonly version: number }[],
 ): Uint8Array[] {
   const seeds = hops.filter(({ version }) => version !== VERSION_FULL_KEYS).map(({ keys }) => payloadSeed(keys))
-  const derived = crypto.payloadKeys(seeds).values()
-  return hops.map(({ keys, version }) =>
-    version === VERSION_FULL_KEYS ? keys.fullPayload : (derived.next().value as Uint8Array),
-  )
+  const derived = crypto.payloadKeys(seeds)
+  let next = 0
+  return hops.map(({ keys, version }) => (version === VERSION_FULL_KEYS ? keys.fullPayload : derived[next++]!))
 }
 
 /** The 16 bytes that a version 259 payload key is derived from. */

@@ -148,6 +148,47 @@ for (const crypto of all)
       assert.ok(!first.replayTag.every((byte) => byte === 0))
     })
 
+    it('many packets, good and bad, become what each becomes alone', () => {
+      const spoilt = (at: number) => packet.map((byte, index) => (index === at ? byte ^ 1 : byte))
+      const lowOrder = new Uint8Array(packet)
+      lowOrder.set(fromHex(LOW_ORDER_POINTS[0]!))
+      const packets = [
+        packet,
+        buildPacket(crypto, random, { ...options, version: 258 }),
+        spoilt(60),
+        buildPacket(crypto, random, { ...options, packetSize: PACKET_SIZES.regular }),
+        packet.subarray(0, 380),
+        lowOrder,
+        buildPacket(crypto, random, { ...options, route: route.slice(0, 1), delaysNanos: [0n] }),
+        forgePacket(crypto, random, route[0]!.publicKey, Uint8Array.of(3), packet.subarray(348)),
+        spoilt(400),
+        ...Array.from({ length: 10 }, () => buildPacket(crypto, random, options)),
+      ]
+      const alone = packets.map((one) => peel(crypto, secrets[0]!, one))
+      for (const count of [0, 2, 3, 4, packets.length]) {
+        const opened = openHeaders(crypto, secrets[0]!, packets.slice(0, count))
+        const genuine = opened.filter((header) => header.kind === 'opened')
+        const peeled = finishPeels(crypto, genuine)
+        assert.ok(genuine.every(({ keys }) => keys.expanded.every((byte) => byte === 0)))
+        assert.deepEqual(
+          opened.map((header) => (header.kind === 'drop' ? header : peeled.shift())),
+          alone.slice(0, count),
+        )
+      }
+      const kinds = alone.map((outcome) => (outcome.kind === 'drop' ? outcome.reason : outcome.kind))
+      assert.deepEqual(kinds.slice(0, 9), [
+        'forward',
+        'forward',
+        'header-mac',
+        'forward',
+        'too-short',
+        'low-order-point',
+        'final',
+        'routing-flag',
+        'forward',
+      ])
+    })
+
     it('takes Buffers and leaves them as they are', () => {
       sharedMemory(crypto, secrets, packet, message)
     })

@@ -74,6 +74,8 @@ export class OutboundConnection {
   #noise: NoiseStream | undefined
   /** Connected, and the handshake is done where there is one. */
   #connected = false
+  /** Closed for being idle, and about to be gone: what comes now waits for the next link. */
+  #ended = false
   #flushScheduled = false
   /** Frames written to the link whose fate is not yet known. */
   #unconfirmed = 0
@@ -201,6 +203,7 @@ export class OutboundConnection {
 
   #afterClose(): void {
     const wasConnected = this.#connected
+    this.#ended = false
     this.#link = undefined
     this.#noise?.close()
     this.#noise = undefined
@@ -238,7 +241,7 @@ export class OutboundConnection {
     const remaining = this.#limits.idleMs - (this.#clock.monotonic() - this.#lastUse)
     if (remaining <= 0) {
       // Not `end`: a peer that never reads, or never closes its side, would hold the link for ever.
-      this.#connected = false
+      this.#ended = true
       this.#link?.destroy()
       return
     }
@@ -258,7 +261,7 @@ export class OutboundConnection {
   /** Hand over all that fits; with Noise, each batch as one Noise frame. */
   #flush(): void {
     const link = this.#link
-    if (link === undefined || !this.#connected) return
+    if (link === undefined || !this.#connected || this.#ended) return
     this.#dropLate()
     while (this.queued > 0 && link.bufferedBytes < this.#limits.linkBufferBytes) {
       const batch = this.#dequeueBatch()

@@ -163,7 +163,9 @@ export class ReplayProtection {
   }
 
   #change(action: () => Promise<void>): Promise<void> {
-    this.#changing = this.#changing.then(action)
-    return this.#changing
+    const done = this.#changing.then(action)
+    // What could not be done (no memory for a filter, say) is one change's failure, and not that of all after it.
+    this.#changing = done.catch(() => {})
+    return done
   }
 }
