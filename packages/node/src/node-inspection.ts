@@ -5,8 +5,8 @@ import { SystemRandom } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
 import { type MailboxSizes, mailboxSizes } from './gateway/store/mailbox-sizes.js'
-import { SphinxKeyFile } from './mix/sphinx-key-file.js'
-import { loadOrCreateNodeKeys, SPHINX_KEY_FILE } from './node-keys.js'
+import { loadOrCreateNodeKeys, SPHINX_KEY_FILE } from './keys/node-keys.js'
+import { SphinxKeyFile } from './keys/sphinx-key-file.js'
 
 export interface SphinxKeySummary {
   readonly use: 'primary' | 'secondary'

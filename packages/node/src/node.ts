@@ -11,24 +11,24 @@ import { encodeBase58, type FrameVersion, type MixPacket } from '@mixwright/wire
 import { Gateway, type GatewayOptions } from './gateway/gateway.js'
 import { NodeApi } from './http/node-api.js'
 import { describeNode, type NodeDescription, type OperatorDescription } from './http/node-description.js'
+import { KeyRotation } from './keys/key-rotation.js'
+import { type NodeKeys, SPHINX_KEY_FILE } from './keys/node-keys.js'
+import { SphinxKeyFile } from './keys/sphinx-key-file.js'
+import type { SphinxKeys } from './keys/sphinx-keys.js'
 import type { Links } from './link/link.js'
 import { sourceAddress } from './link/local-address.js'
 import { tcpLinks } from './link/tcp-links.js'
 import { Egress } from './mix/egress.js'
 import { Forwarder } from './mix/forwarder.js'
 import { Ingress } from './mix/ingress.js'
-import { KeyRotation } from './mix/key-rotation.js'
 import { MixListener } from './mix/mix-listener.js'
-import { PacketPipeline } from './mix/packet-pipeline.js'
-import { PeelWorkers } from './mix/peel-workers.js'
-import { InThreadPeeler, type Peeler } from './mix/peeler.js'
-import { SphinxKeyFile } from './mix/sphinx-key-file.js'
-import type { SphinxKeys } from './mix/sphinx-keys.js'
 import { StageLatency } from './mix/stage-latency.js'
 import type { NetworkSource } from './network/network-source.js'
 import { TopologyWatch } from './network/topology-watch.js'
-import { type NodeKeys, SPHINX_KEY_FILE } from './node-keys.js'
 import type { NoiseMode } from './noise/noise-policy.js'
+import { PacketPipeline } from './peel/packet-pipeline.js'
+import { PeelWorkers } from './peel/peel-workers.js'
+import { InThreadPeeler, type Peeler } from './peel/peeler.js'
 import { ReplayProtection } from './replay/replay-protection.js'
 import { VerlocListener } from './verloc/verloc-listener.js'
 
@@ -380,10 +380,10 @@ async function currentRotation({ network, clock, logger, signal }: NodeOptions):
 }
 
 async function openPeeler(options: NodeOptions, keys: SphinxKeys): Promise<Peeler> {
-  const { role, crypto, logger, metrics, workers = 0 } = options
+  const { role, clock, crypto, logger, metrics, workers = 0 } = options
   const roles = { forwardHops: role === 'mixnode', finalHops: role === 'gateway' }
   if (workers === 0) return new InThreadPeeler(new PacketPipeline(crypto, keys, roles))
-  return await PeelWorkers.start({ count: workers, crypto: crypto.name, roles, keys, logger, metrics })
+  return await PeelWorkers.start({ count: workers, crypto: crypto.name, roles, keys, clock, logger, metrics })
 }
 
 function openGateway(options: NodeOptions, forward: (mixPacket: MixPacket) => void): Promise<Gateway> {

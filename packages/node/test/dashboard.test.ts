@@ -7,9 +7,9 @@ import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { MemoryMetrics, RealClock, SystemRandom, silentLogger } from '@mixwright/runtime'
 import { loadCryptoProvider } from '@mixwright/sphinx'
+import { createNodeKeys } from '../src/keys/node-keys.js'
 import { StaticSource } from '../src/network/static-source.js'
 import { Node, type NodeRole } from '../src/node.js'
-import { createNodeKeys } from '../src/node-keys.js'
 
 const scratch = mkdtempSync(join(tmpdir(), 'mixwright-dashboard-'))
 after(() => rmSync(scratch, { recursive: true, force: true }))

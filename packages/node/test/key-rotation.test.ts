@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { rotationStep } from '../src/mix/key-rotation.js'
+import { rotationStep } from '../src/keys/key-rotation.js'
 
 const STATE = { validityEpochs: 4, initialEpochId: 2 }
 /** Epochs 2–5 are rotation 0, 6–9 rotation 1, 10–13 rotation 2. */

@@ -5,8 +5,8 @@ import { before, describe, it } from 'node:test'
 import { fromHex, SeededRandom, toHex, uniform } from '@mixwright/runtime'
 import { buildPacket, type CryptoProvider, encodeNodeAddress, loadCryptoProvider } from '@mixwright/sphinx'
 import { encodeFrame, type Frame, FrameDecoder, type KeyRotation } from '@mixwright/wire'
-import { PacketPipeline } from '../src/mix/packet-pipeline.js'
-import { type SphinxKey, SphinxKeys } from '../src/mix/sphinx-keys.js'
+import { type SphinxKey, SphinxKeys } from '../src/keys/sphinx-keys.js'
+import { PacketPipeline } from '../src/peel/packet-pipeline.js'
 
 interface ForwardVectors {
   cases: {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { before, describe, it } from 'node:test'
-import { MemoryMetrics, SeededRandom, silentLogger, uniform } from '@mixwright/runtime'
+import { MemoryMetrics, RealClock, SeededRandom, silentLogger, uniform } from '@mixwright/runtime'
 import {
   buildPacket,
   type CryptoProvider,
@@ -10,10 +10,10 @@ import {
   type PacketSize,
 } from '@mixwright/sphinx'
 import { encodeFrame, encodeSurbAck, type Frame, FrameDecoder } from '@mixwright/wire'
-import { type PacketOutcome, PacketPipeline } from '../src/mix/packet-pipeline.js'
-import { packFrames, peelBatch, unpackOutcomes } from '../src/mix/peel-batch.js'
-import { PeelWorkers } from '../src/mix/peel-workers.js'
-import { type SphinxKey, SphinxKeys } from '../src/mix/sphinx-keys.js'
+import { type SphinxKey, SphinxKeys } from '../src/keys/sphinx-keys.js'
+import { type PacketOutcome, PacketPipeline } from '../src/peel/packet-pipeline.js'
+import { packFrames, peelBatch, unpackOutcomes } from '../src/peel/peel-batch.js'
+import { PeelWorkers } from '../src/peel/peel-workers.js'
 
 const ROLES = { forwardHops: true, finalHops: true }
 const random = new SeededRandom('peel workers')
@@ -76,7 +76,15 @@ describe('a batch', () => {
 
 describe('peel workers', () => {
   const start = (keys: SphinxKeys, metrics = new MemoryMetrics()) =>
-    PeelWorkers.start({ count: 2, crypto: crypto.name, roles: ROLES, keys, logger: silentLogger, metrics })
+    PeelWorkers.start({
+      count: 2,
+      crypto: crypto.name,
+      roles: ROLES,
+      keys,
+      clock: new RealClock(),
+      logger: silentLogger,
+      metrics,
+    })
   const peel = (workers: PeelWorkers, batch: Frame[]) =>
     new Promise<readonly (PacketOutcome | undefined)[]>((resolve) => workers.peel(batch, resolve))
 
@@ -124,6 +132,7 @@ describe('peel workers', () => {
     const metrics = new MemoryMetrics()
     const workers = await start(new SphinxKeys(own), metrics)
     const batch = frames(own, 3)
+    await Promise.all([peel(workers, batch), peel(workers, batch)])
     // A key of a wrong length stands for a fault of our own: the provider throws.
     workers.setKeys(new SphinxKeys({ ...own, secret: own.secret.subarray(0, 5) }))
     const lost = await Promise.all([peel(workers, batch), peel(workers, batch)])
@@ -133,6 +142,21 @@ describe('peel workers', () => {
     const outcomes = await peel(workers, frames(own, 10))
     assert.ok(outcomes.some((outcome) => outcome?.kind === 'forward'))
     await workers.close()
+  })
+
+  it('start only if they can work', async () => {
+    const metrics = new MemoryMetrics()
+    const starting = PeelWorkers.start({
+      count: 2,
+      crypto: 'no such library' as 'noble',
+      roles: ROLES,
+      keys: new SphinxKeys(key(2)),
+      clock: new RealClock(),
+      logger: silentLogger,
+      metrics,
+    })
+    await assert.rejects(starting, /no such library/)
+    assert.equal(metrics.value('mixwright_peel_workers_replaced_total'), 0)
   })
 })
 

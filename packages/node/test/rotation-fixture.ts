@@ -12,12 +12,12 @@ import {
 } from '@mixwright/runtime'
 import { buildPacket, type CryptoProvider, encodeNodeAddress, PACKET_SIZES } from '@mixwright/sphinx'
 import { encodeFrame, type Frame, FrameDecoder, type FrameVersion, rotationOfId } from '@mixwright/wire'
-import { KeyRotation } from '../src/mix/key-rotation.js'
-import { PacketPipeline } from '../src/mix/packet-pipeline.js'
-import { SphinxKeyFile } from '../src/mix/sphinx-key-file.js'
-import type { SphinxKeys } from '../src/mix/sphinx-keys.js'
+import { KeyRotation } from '../src/keys/key-rotation.js'
+import { SPHINX_KEY_FILE } from '../src/keys/node-keys.js'
+import { SphinxKeyFile } from '../src/keys/sphinx-key-file.js'
+import type { SphinxKeys } from '../src/keys/sphinx-keys.js'
 import type { NetworkSource, NetworkTopology, RotationInfo } from '../src/network/network-source.js'
-import { SPHINX_KEY_FILE } from '../src/node-keys.js'
+import { PacketPipeline } from '../src/peel/packet-pipeline.js'
 import { ReplayProtection } from '../src/replay/replay-protection.js'
 
 export const EPOCH_MS = 60_000

@@ -67,10 +67,6 @@ class MemoryLink implements Link {
     this.#end.resume()
   }
 
-  end(): void {
-    this.#end.end()
-  }
-
   destroy(): void {
     this.#end.destroy()
   }

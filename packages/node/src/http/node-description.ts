@@ -9,7 +9,7 @@ import {
   signHostInformation,
   type Websockets,
 } from '@mixwright/wire'
-import type { SphinxKey } from '../mix/sphinx-keys.js'
+import type { SphinxKey } from '../keys/sphinx-keys.js'
 
 /**
  * The release that we announce. Official programs read features out of it: clients need ≥ 1.30 for some services, and

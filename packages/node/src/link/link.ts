@@ -15,8 +15,6 @@ export interface Link {
   /** Stop, and go on, reading: what the other side sends meanwhile waits in the network, and then holds it back. */
   pause(): void
   resume(): void
-  /** Close once all that was written has left. */
-  end(): void
   /** Close now. */
   destroy(): void
 }

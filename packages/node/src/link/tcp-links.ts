@@ -76,10 +76,6 @@ class TcpLink implements Link {
     this.#socket.resume()
   }
 
-  end(): void {
-    this.#socket.end()
-  }
-
   destroy(): void {
     this.#socket.destroy()
   }

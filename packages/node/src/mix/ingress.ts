@@ -6,12 +6,12 @@
  */
 import type { Clock, Counter, Metrics } from '@mixwright/runtime'
 import { type MixPacket, UNKNOWN_ROTATION } from '@mixwright/wire'
+import type { PacketOutcome, ReplayIdentity } from '../peel/packet-pipeline.js'
+import type { Peeler } from '../peel/peeler.js'
 import type { Forwarder } from './forwarder.js'
 import { MAXIMUM_DELAY_MS } from './forwarder.js'
 import type { QueuedFrame } from './inbound-queues.js'
 import { droppedPackets } from './packet-metrics.js'
-import type { PacketOutcome, ReplayIdentity } from './packet-pipeline.js'
-import type { Peeler } from './peeler.js'
 import type { StageLatency } from './stage-latency.js'
 
 /** Where messages for clients go; `accepted` is called once the message was written to the client or durably stored. */

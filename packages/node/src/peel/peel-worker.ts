@@ -1,9 +1,12 @@
-/** The thread of one peel worker: keys and batches come as messages, each batch goes back with its outcomes in it. */
+/**
+ * The thread of one peel worker: it says `ready` once its cryptography is loaded; keys and batches come as messages, each batch
+ * goes back with its outcomes in it.
+ */
 import { parentPort, workerData } from 'node:worker_threads'
 import { type CryptoProviderName, loadCryptoProvider } from '@mixwright/sphinx'
+import { type SphinxKey, SphinxKeys } from '../keys/sphinx-keys.js'
 import { PacketPipeline, type PacketRoles } from './packet-pipeline.js'
 import { peelBatch } from './peel-batch.js'
-import { type SphinxKey, SphinxKeys } from './sphinx-keys.js'
 
 export interface PeelWorkerData {
   readonly crypto: CryptoProviderName
@@ -30,4 +33,5 @@ if (port !== null) {
     peelBatch(batch, (frames) => pipeline!.process(frames))
     port.postMessage(batch, [batch.buffer as ArrayBuffer])
   })
+  port.postMessage('ready')
 }

@@ -13,7 +13,7 @@ import {
   type PeelOutcome,
 } from '@mixwright/sphinx'
 import { type Frame, type MixPacket, splitSurbAck, UNKNOWN_ROTATION } from '@mixwright/wire'
-import type { SphinxKey, SphinxKeys } from './sphinx-keys.js'
+import type { SphinxKey, SphinxKeys } from '../keys/sphinx-keys.js'
 
 /** What the replay check needs: the key that opened the packet, and the tag, 32 bytes. */
 export interface ReplayIdentity {

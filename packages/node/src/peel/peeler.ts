@@ -3,8 +3,8 @@
  * out in the batch's order.
  */
 import type { Frame } from '@mixwright/wire'
+import type { SphinxKeys } from '../keys/sphinx-keys.js'
 import type { PacketOutcome, PacketPipeline } from './packet-pipeline.js'
-import type { SphinxKeys } from './sphinx-keys.js'
 
 export interface Peeler {
   /** Frames that may be handed in now, at most; 0 while enough is under way. */

@@ -107,7 +107,7 @@ export class KeyRotation {
   }
 
   async #turn(): Promise<void> {
-    const { source, clock, logger } = this.#options
+    const { source, clock, logger, metrics } = this.#options
     this.#timer?.cancel()
     try {
       this.#known = { info: await source.keyRotation(), atMs: clock.monotonic() }
@@ -122,6 +122,7 @@ export class KeyRotation {
         await this.#stepping
       } catch (error) {
         // A disk that is full, say. The keys in memory and on disk are as before the step.
+        metrics.counter('mixwright_key_rotation_failures_total', 'Steps of key rotation that failed').increment()
         logger.error({ reason: (error as Error).message }, 'the Sphinx key could not be rotated')
       }
     }

@@ -1,17 +1,17 @@
 /**
  * Peeling on all cores (05-mixnode §18.3 E, F1): worker threads that each get one batch after the other. Sockets, delays and
- * the replay check stay on the main thread. A worker that dies is replaced, and what it held is given up, counted by the
- * caller.
+ * the replay check stay on the main thread. A worker that dies is replaced, at once if it ever worked, else after a pause; what it
+ * held is given up, counted by the caller.
  */
 import { Worker } from 'node:worker_threads'
-import type { Logger, Metrics } from '@mixwright/runtime'
+import type { Clock, Logger, Metrics, Timer } from '@mixwright/runtime'
 import type { CryptoProviderName } from '@mixwright/sphinx'
 import type { Frame } from '@mixwright/wire'
+import type { SphinxKeys } from '../keys/sphinx-keys.js'
 import type { PacketOutcome, PacketRoles } from './packet-pipeline.js'
 import { packFrames, unpackOutcomes } from './peel-batch.js'
 import type { PeelWorkerData, PeelWorkerMessage } from './peel-worker.js'
 import type { Peeler } from './peeler.js'
-import type { SphinxKeys } from './sphinx-keys.js'
 
 export interface PeelWorkersOptions {
   /** Threads; at least 1. */
@@ -19,6 +19,7 @@ export interface PeelWorkersOptions {
   readonly crypto: CryptoProviderName
   readonly roles: PacketRoles
   readonly keys: SphinxKeys
+  readonly clock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
 }
@@ -27,6 +28,8 @@ export interface PeelWorkersOptions {
 const BATCH = 32
 /** Batches that one worker has: one in work, one ready behind it. */
 const BATCHES_PER_WORKER = 2
+/** Before a worker that died without having peeled anything is replaced, milliseconds. */
+const PAUSE_MS = 1_000
 
 interface Batch {
   readonly frames: readonly Frame[]
@@ -36,8 +39,10 @@ interface Batch {
 export class PeelWorkers implements Peeler {
   readonly #options: PeelWorkersOptions
   readonly #workers: PeelThread[] = []
+  readonly #pauses = new Set<Timer>()
   #keys: SphinxKeys
-  #closing = false
+  /** Workers that die are replaced: not while the first ones start, and no more at the end. */
+  #running = false
   onRoom: (() => void) | undefined
 
   private constructor(options: PeelWorkersOptions) {
@@ -45,16 +50,17 @@ export class PeelWorkers implements Peeler {
     this.#keys = options.keys
   }
 
-  /** Start the threads; resolves once all of them run. */
+  /** Start the threads; resolves once all of them can work. Rejects with what one of them could not load. */
   static async start(options: PeelWorkersOptions): Promise<PeelWorkers> {
     const workers = new PeelWorkers(options)
-    for (let i = 0; i < options.count; i++) workers.#workers.push(workers.#spawn())
+    const threads = Array.from({ length: options.count }, () => workers.#spawn())
     try {
-      await Promise.all(workers.#workers.map(({ online }) => online))
+      await Promise.all(threads.map(({ ready }) => ready))
     } catch (error) {
       await workers.close()
       throw error
     }
+    workers.#running = true
     return workers
   }
 
@@ -85,12 +91,13 @@ export class PeelWorkers implements Peeler {
 
   /** End the threads. What they hold is given up. */
   async close(): Promise<void> {
-    this.#closing = true
+    this.#running = false
+    for (const pause of this.#pauses) pause.cancel()
     await Promise.all(this.#workers.map((worker) => worker.terminate()))
   }
 
   #spawn(): PeelThread {
-    const { crypto, roles, logger, metrics } = this.#options
+    const { crypto, roles } = this.#options
     const thread: PeelThread = new PeelThread(
       { crypto, roles },
       {
@@ -100,20 +107,38 @@ export class PeelWorkers implements Peeler {
           done(unpackOutcomes(batch, frames))
           if (full) this.onRoom?.()
         },
-        ended: (reason) => {
-          const lost = thread.batches.splice(0)
-          if (!this.#closing) {
-            logger.error({ reason, batches: lost.length }, 'a peel worker died; it is replaced')
-            metrics.counter('mixwright_peel_workers_replaced_total', 'Peel workers that died').increment()
-            this.#workers[this.#workers.indexOf(thread)] = this.#spawn()
-          }
-          for (const { frames, done } of lost) done(frames.map(() => undefined))
-          if (!this.#closing) this.onRoom?.()
-        },
+        ended: (reason) => this.#replace(thread, reason),
       },
     )
     thread.post(keysMessage(this.#keys))
+    this.#workers.push(thread)
     return thread
+  }
+
+  #replace(thread: PeelThread, reason: string): void {
+    const { clock, logger, metrics } = this.#options
+    this.#workers.splice(this.#workers.indexOf(thread), 1)
+    if (this.#running) {
+      logger.error({ reason, batches: thread.batches.length }, 'a peel worker died; it is replaced')
+      metrics.counter('mixwright_peel_workers_replaced_total', 'Peel workers that died').increment()
+      if (thread.hasWorked) this.#spawn()
+      else this.#spawnLater(clock)
+    }
+    for (const { frames, done } of thread.batches.splice(0)) done(frames.map(() => undefined))
+    if (this.#running) this.onRoom?.()
+  }
+
+  #spawnLater(clock: Clock): void {
+    const pause = clock.setTimer(
+      PAUSE_MS,
+      () => {
+        this.#pauses.delete(pause)
+        this.#spawn()
+        this.onRoom?.()
+      },
+      { background: true },
+    )
+    this.#pauses.add(pause)
   }
 }
 
@@ -124,7 +149,9 @@ function keysMessage({ primary, secondary }: SphinxKeys): PeelWorkerMessage {
 /** One thread and the batches it has. */
 class PeelThread {
   readonly batches: Batch[] = []
-  readonly online: Promise<void>
+  readonly ready: Promise<void>
+  /** Whether it ever peeled a batch. */
+  hasWorked = false
   readonly #worker: Worker
 
   constructor(
@@ -133,12 +160,17 @@ class PeelThread {
   ) {
     this.#worker = new Worker(new URL('./peel-worker.js', import.meta.url), { workerData })
     let reason = 'it ended by itself'
-    this.online = new Promise((resolve, reject) => {
-      this.#worker.once('online', resolve)
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.once('message', () => resolve())
       this.#worker.once('error', reject)
+      this.#worker.once('exit', () => reject(new Error(reason)))
     })
-    this.online.catch(() => {})
-    this.#worker.on('message', answered)
+    this.ready.catch(() => {})
+    this.#worker.on('message', (message: 'ready' | Uint8Array) => {
+      if (message === 'ready') return
+      this.hasWorked = true
+      answered(message)
+    })
     this.#worker.on('error', (error: Error) => {
       reason = error.message
     })
