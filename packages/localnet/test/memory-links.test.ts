@@ -136,18 +136,6 @@ describe('links in memory', () => {
     assert.deepEqual(ann.events, ['opened', 'drained'])
   })
 
-  it('end after what was written, and the other side with them', async () => {
-    const { world, served, dial, path } = await pair()
-    const ann = dial()
-    ann.say('last words')
-    ann.link!.end()
-    await world.advance(100)
-    assert.equal(served[0]!.text, 'last words')
-    assert.deepEqual(served[0]!.events, ['closed'])
-    assert.deepEqual(ann.events.at(-1), 'closed')
-    assert.equal(path.connections, 0)
-  })
-
   it('lose at a reset exactly what is under way, and both sides hear of it', async () => {
     const { world, served, dial, path } = await pair()
     const ann = dial()

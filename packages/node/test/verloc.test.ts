@@ -50,7 +50,6 @@ async function listener() {
       write: (chunks) => void replies.push(...chunks),
       pause() {},
       resume() {},
-      end() {},
       destroy() {
         if (state.destroyed) return
         state.destroyed = true
