@@ -10,6 +10,9 @@ import type { MeanDelayMs } from './packet-pool.js'
 import { Part } from './part.js'
 import { median } from './statistics.js'
 
+/** As the first line of the `mixwright` command has it. */
+const NODE_FLAGS = ['--max-semi-space-size=4']
+
 export interface RowOptions {
   readonly node: NodeUnderTestOptions
   readonly load: Load
@@ -60,11 +63,10 @@ const clock = new RealClock()
 
 export async function measureRow(options: RowOptions): Promise<RowResult> {
   const { node: nodeOptions, meanDelayMs, packets } = options
-  const { part: node, ready } = await Part.start<NodeReady, 'report', NodeReport>(
-    './node-under-test.js',
-    nodeOptions,
-    options.flags,
-  )
+  const { part: node, ready } = await Part.start<NodeReady, 'report', NodeReport>('./node-under-test.js', nodeOptions, [
+    ...NODE_FLAGS,
+    ...(options.flags ?? []),
+  ])
   try {
     const generatorOptions: GeneratorOptions = {
       mixPort: ready.mixPort,

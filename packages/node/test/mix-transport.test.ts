@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test'
 import { MemoryMetrics, RealClock, SeededRandom, SystemRandom, silentLogger, VirtualClock } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
-import { encodeFrame, type Frame, FrameDecoder } from '@mixwright/wire'
+import { encodeFrame, type Frame, FrameDecoder, frameHeader } from '@mixwright/wire'
 import { tcpLinks } from '../src/link/tcp-links.js'
 import { Egress } from '../src/mix/egress.js'
 import { MixListener, type MixListenerOptions } from '../src/mix/mix-listener.js'
@@ -94,7 +94,7 @@ describe('the egress', () => {
         idle() {},
       },
     )
-    for (let i = 0; i < 3; i++) connection.send(encodeFrame(packet(i), 0))
+    for (let i = 0; i < 3; i++) connection.send(frameHeader(packet(i), 0), packet(i))
     // Three refusals in a row, each followed by a longer wait on the virtual clock.
     for (let attempt = 0; attempt < 3; attempt++) {
       await until(() => connection.backingOff)
@@ -137,12 +137,12 @@ describe('the egress', () => {
         idle() {},
       },
     )
-    for (let i = 0; i < 3; i++) connection.send(encodeFrame(packet(i), 0))
+    for (let i = 0; i < 3; i++) connection.send(frameHeader(packet(i), 0), packet(i))
     await until(() => connection.backingOff)
     clock.advance(DEFAULT_OUTBOUND_LIMITS.maximumWaitMs + 1)
     await until(() => connection.backingOff)
     const back = await FramePeer.open(gone.port)
-    for (let i = 3; i < 5; i++) connection.send(encodeFrame(packet(i), 0))
+    for (let i = 3; i < 5; i++) connection.send(frameHeader(packet(i), 0), packet(i))
     clock.nextEvent()
     await back.received(2)
     assert.deepEqual(
@@ -172,7 +172,7 @@ describe('the egress', () => {
         idle() {},
       },
     )
-    for (let i = 0; i < 25; i++) connection.send(encodeFrame(packet(i), 0))
+    for (let i = 0; i < 25; i++) connection.send(frameHeader(packet(i), 0), packet(i))
     assert.equal(dropped, 15)
     assert.equal(connection.queued, 10)
     connection.close()

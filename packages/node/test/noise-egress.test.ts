@@ -5,7 +5,7 @@ import { describe, it } from 'node:test'
 import { concatBytes, MemoryMetrics, RealClock, SeededRandom, SystemRandom, VirtualClock } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
 import { loadCryptoProvider, nodeAddress, PACKET_SIZES } from '@mixwright/sphinx'
-import { encodeFrame, encodeNoiseFrame } from '@mixwright/wire'
+import { encodeFrame, encodeNoiseFrame, frameHeader } from '@mixwright/wire'
 import { tcpLinks } from '../src/link/tcp-links.js'
 import { Egress } from '../src/mix/egress.js'
 import { InboundStream } from '../src/mix/inbound-stream.js'
@@ -113,7 +113,7 @@ function waiting(peer: Peer, responderKey = theirs.publicKey) {
     startNoise,
   )
   const packets = [1, 2, 3].map((fill) => new Uint8Array(386).fill(fill))
-  for (const packet of packets) connection.send(encodeFrame(packet, 0))
+  for (const packet of packets) connection.send(frameHeader(packet, 0), packet)
   return { clock, connection, dropped, packets }
 }
 

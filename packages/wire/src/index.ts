@@ -179,6 +179,7 @@ export {
   FrameDecoder,
   type FrameError,
   type FrameVersion,
+  frameHeader,
   MAX_FRAME_BYTES,
 } from './mix/frame.js'
 export {

@@ -4,7 +4,7 @@
  */
 import type { Clock, Counter, Metrics, Random } from '@mixwright/runtime'
 import type { CryptoProvider, NodeAddress } from '@mixwright/sphinx'
-import { encodeFrame, type FrameVersion, type MixPacket } from '@mixwright/wire'
+import { type FrameVersion, frameHeader, type MixPacket } from '@mixwright/wire'
 import type { Links } from '../link/link.js'
 import { tcpLinks } from '../link/tcp-links.js'
 import { NoiseInitiator, type NoiseKeyPair } from '../noise/handshake.js'
@@ -103,7 +103,8 @@ export class Egress {
       peer = this.#open(mixPacket.nextHop, () => this.#peers.delete(key))
       this.#peers.set(key, peer)
     }
-    peer.send(encodeFrame(mixPacket.packet, mixPacket.rotation, this.#options.frameVersion ?? 8), dueMs)
+    const { packet, rotation } = mixPacket
+    peer.send(frameHeader(packet, rotation, this.#options.frameVersion ?? 8), packet, dueMs)
   }
 
   close(): void {

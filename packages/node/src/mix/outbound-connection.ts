@@ -4,7 +4,7 @@
  * what waits when a connection attempt fails, and it reads the link, so that a peer that went away is noticed before the
  * next write. Who speaks Noise is decided elsewhere.
  */
-import { type Clock, type Random, type Timer, uniform } from '@mixwright/runtime'
+import { type Clock, concatBytes, type Random, type Timer, uniform } from '@mixwright/runtime'
 import { MAX_NOISE_PLAINTEXT_BYTES } from '@mixwright/wire'
 import type { Link, LinkEvents } from '../link/link.js'
 import type { NoiseOutcome, NoiseStream } from '../noise/noise-stream.js'
@@ -39,9 +39,10 @@ export const DEFAULT_OUTBOUND_LIMITS: OutboundLimits = {
   idleMs: 300_000,
 }
 
-/** A frame, the moment at which it should have left the node, and the moment at which it was queued; both monotonic. */
+/** A frame in its two parts, the moment at which it should have left the node, and the moment at which it was queued; both monotonic. */
 export interface OutboundFrame {
-  readonly frame: Uint8Array
+  readonly header: Uint8Array
+  readonly packet: Uint8Array
   readonly dueMs: number
   readonly queuedAtMs: number
 }
@@ -122,9 +123,9 @@ export class OutboundConnection {
   }
 
   /** Queue a frame; never blocks. `dueMs` is for the measuring of latency alone. */
-  send(frame: Uint8Array, dueMs: number = this.#clock.monotonic()): void {
+  send(header: Uint8Array, packet: Uint8Array, dueMs: number = this.#clock.monotonic()): void {
     this.#lastUse = this.#clock.monotonic()
-    this.#queue.push({ frame, dueMs, queuedAtMs: this.#lastUse })
+    this.#queue.push({ header, packet, dueMs, queuedAtMs: this.#lastUse })
     if (this.queued > this.#limits.queueFrames) {
       this.#dequeue()
       this.#events.dropped('egress-queue-full', 1)
@@ -265,11 +266,11 @@ export class OutboundConnection {
     this.#dropLate()
     while (this.queued > 0 && link.bufferedBytes < this.#limits.linkBufferBytes) {
       const batch = this.#dequeueBatch()
-      const frames = batch.map(({ frame }) => frame)
+      const pieces = batch.flatMap(({ header, packet }) => [header, packet])
       const writtenAtMs = this.#clock.monotonic()
       this.#unconfirmed += batch.length
       this.#events.written(batch)
-      link.write(this.#noise ? [this.#noise.seal(frames)] : frames, (error) => {
+      link.write([this.#noise ? this.#noise.seal(pieces) : concatBytes(...pieces)], (error) => {
         if (error || this.#link !== link) return
         this.#unconfirmed -= batch.length
         this.#events.sent(batch, writtenAtMs)
@@ -292,8 +293,12 @@ export class OutboundConnection {
     do {
       const next = this.#dequeue()
       batch.push(next)
-      bytes += next.frame.length
-    } while (this.queued > 0 && bytes + this.#queue[this.#queueHead]!.frame.length <= MAX_NOISE_PLAINTEXT_BYTES)
+      bytes += lengthOf(next)
+    } while (this.queued > 0 && bytes + lengthOf(this.#queue[this.#queueHead]!) <= MAX_NOISE_PLAINTEXT_BYTES)
     return batch
   }
+}
+
+function lengthOf({ header, packet }: OutboundFrame): number {
+  return header.length + packet.length
 }

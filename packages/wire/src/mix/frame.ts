@@ -10,6 +10,7 @@
  * | 3 | 1 | key rotation (version 8 only) |
  * | 3 or 4 | by tag | Sphinx packet |
  */
+import { concatBytes } from '@mixwright/runtime'
 import { type PacketSize, packetSizeByLength, packetSizeByTag } from '@mixwright/sphinx'
 import { isKeyRotation, type KeyRotation, UNKNOWN_ROTATION } from './key-rotation.js'
 import { PACKET_TYPE_MIX } from './mix-packet.js'
@@ -34,16 +35,27 @@ export const MAX_FRAME_BYTES = 4 + 33133
 
 /** Write one frame into a new array. Throws a `RangeError` when the packet has none of the five sizes. */
 export function encodeFrame(packet: Uint8Array, rotation: KeyRotation, version: FrameVersion = 8): Uint8Array {
+  return concatBytes(frameHeader(packet, rotation, version), packet)
+}
+
+/** All headers that there are, made when first asked for. */
+const headers = new Map<number, Uint8Array>()
+
+/**
+ * What goes before `packet` on the wire: 3 or 4 bytes, of which there are a few different ones that are shared: not to be
+ * written to. Throws a `RangeError` when the packet has none of the five sizes.
+ */
+export function frameHeader(packet: Uint8Array, rotation: KeyRotation, version: FrameVersion = 8): Uint8Array {
   const size = packetSizeByLength(packet.length)
   if (size === undefined) throw new RangeError(`no packet size has ${packet.length} bytes`)
-  const header = version === 8 ? 4 : 3
-  const out = new Uint8Array(header + packet.length)
-  out[0] = version
-  out[1] = size.tag
-  out[2] = PACKET_TYPE_MIX
-  if (version === 8) out[3] = rotation
-  out.set(packet, header)
-  return out
+  const key = (version << 16) | (size.tag << 8) | rotation
+  let header = headers.get(key)
+  if (header === undefined) {
+    const bytes = [version, size.tag, PACKET_TYPE_MIX, rotation]
+    header = Uint8Array.from(version === 8 ? bytes : bytes.slice(0, 3))
+    headers.set(key, header)
+  }
+  return header
 }
 
 /**
