@@ -26,7 +26,7 @@ const { values: flags } = parseArgs({
   },
 })
 const { quick } = flags
-const WARM_MS = quick ? 800 : 1500
+const WARM_MS = quick ? 800 : 5000
 const SLICES = quick ? 2 : 6
 const PACKETS = quick ? 50_000 : 100_000
 const DELAYED = quick ? 20_000 : 100_000
