@@ -208,7 +208,8 @@ class Generator {
 
   /** Each millisecond, or as soon after it as the system wakes us: everything that has become due. */
   #tick(load: Load): void {
-    if (this.#load !== load) return
+    // Without packets left nothing more is offered.
+    if (this.#load !== load || this.#exhausted) return
     for (const connection of this.#connections) {
       const { since, rate, sender } = connection
       const now = performance.now()

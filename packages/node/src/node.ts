@@ -64,8 +64,11 @@ export interface NodeOptions {
   readonly gateway?: NodeGatewayOptions | undefined
   /** Noise with other nodes: as they announce it, and from them whatever they speak. @default 'prefer' */
   readonly noise?: NoiseMode | undefined
-  /** Off: a packet sent again by anybody passes again. For tests alone. @default true */
-  readonly replayProtection?: boolean | undefined
+  /**
+   * False: a packet sent again by anybody passes again, for tests alone. `'memory'`: a restart forgets what passed before it, for
+   * simulations. @default true
+   */
+  readonly replayProtection?: boolean | 'memory' | undefined
   /** Threads that peel; 0: none but this one. @default 0 */
   readonly workers?: number | undefined
   /** Version of the frames written to other nodes; both are read. @default 8 */
@@ -147,7 +150,7 @@ export class Node {
           ? undefined
           : open(
               await ReplayProtection.open({
-                directory: stateDirectory,
+                directory: options.replayProtection === 'memory' ? undefined : stateDirectory,
                 clock,
                 random: random.fork('replay'),
                 crypto,

@@ -36,6 +36,9 @@ export class RealClock implements Clock {
   }
 }
 
+/** A delay so short that adding it to a long time would change nothing: time would stand still for who waits for it. */
+const SHORTEST_DELAY_MS = 1e-6
+
 /** A clock that stands still until `advance` or `nextEvent` moves it. Timers fire in order of due time, then of creation. */
 export class VirtualClock implements Clock {
   #elapsed = 0
@@ -57,7 +60,7 @@ export class VirtualClock implements Clock {
 
   setTimer(delayMs: number, action: () => void): Timer {
     // Also a delay that is no number counts as none, as on the machine's clock.
-    const due = this.#elapsed + Math.max(0, delayMs || 0)
+    const due = this.#elapsed + (delayMs > 0 ? Math.max(delayMs, SHORTEST_DELAY_MS) : 0)
     const timer: HeapTimer = { due, sequence: this.#sequence++, action, place: -1 }
     this.#timers.add(timer)
     return { cancel: () => this.#timers.remove(timer) }

@@ -143,6 +143,19 @@ describe('VirtualClock', () => {
   })
 })
 
+describe('a virtual timer', () => {
+  it('moves time however short its delay is beside the time that has passed', () => {
+    const clock = new VirtualClock()
+    clock.advance(1e9)
+    const before = clock.monotonic()
+    // As who waits for a moment that rounding puts just behind now.
+    const again = () => clock.monotonic() === before && clock.setTimer(1e-12, again)
+    again()
+    clock.nextEvent()
+    assert.ok(clock.monotonic() > before)
+  })
+})
+
 describe('RealClock', () => {
   it('tells the time of day, and a time that never goes back', () => {
     const clock = new RealClock()

@@ -103,6 +103,8 @@ export class VirtualNode {
       mixListen: { host: this.ip, port: MIX_PORT },
       links: memoryLinks(links, host),
       noise,
+      // A day has 86 400 seconds, in each of which the files would be written.
+      replayProtection: 'memory',
       ...(this.role === 'gateway' && {
         gateway: {
           listen: { host: this.ip, port: CLIENT_PORT },

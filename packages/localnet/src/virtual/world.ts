@@ -98,7 +98,7 @@ export class World {
     for (let turn = 0; quiet < TURNS; turn++) {
       if (turn > MOST_TURNS) throw overdue('work that never ends', this.seed)
       await new Promise<void>((resolve) => setImmediate(resolve))
-      quiet = this.#outside > 0 || (quiet === TURNS - 1 && isDiskBusy()) ? 0 : quiet + 1
+      quiet = this.#outside > 0 ? 0 : quiet + 1
     }
   }
 
@@ -134,11 +134,6 @@ export class VirtualComputer {
   #fresh(): VirtualProcess {
     return new VirtualProcess(this.#world.clock, () => this.skewMs)
   }
-}
-
-/** Whether files are being read or written beside this thread. */
-function isDiskBusy(): boolean {
-  return process.getActiveResourcesInfo().some((resource) => resource.startsWith('FSReq') || resource === 'CloseReq')
 }
 
 function overdue(what: string, seed: string): MixError {
