@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { probeDoors } from '@mixwright/client/probe'
 import { Directory } from '@mixwright/directory'
-import { MemoryMetrics, RealClock, SystemRandom, silentLogger } from '@mixwright/runtime'
+import { MemoryMetrics, RealClock, SeededRandom, silentLogger } from '@mixwright/runtime'
 import { loadCryptoProvider } from '@mixwright/sphinx'
 import { Network } from '../src/index.js'
 
@@ -23,7 +23,7 @@ describe('probing a network', () => {
     await using network = await Network.start({ mixes: 4, gateways: 2 })
     const crypto = await loadCryptoProvider()
     const clock = new ShiftedClock()
-    const random = new SystemRandom()
+    const random = new SeededRandom('probing')
     const metrics = new MemoryMetrics()
     // A second directory that looks at the same nodes.
     const directory = await Directory.start({
@@ -40,7 +40,7 @@ describe('probing a network', () => {
       allowLocalAddresses: true,
       probing: {
         intervalMs: EPOCH_MS,
-        lostAfterMs: 1_000,
+        lostAfterMs: 2_000,
         averageDelayMs: 1,
         open: probeDoors({ clock, random, crypto }),
       },
@@ -65,13 +65,11 @@ describe('probing a network', () => {
       const victim = directory.snapshot!.nodes.find(({ node_id }) => node_id === double[0])!.ed25519_identity_pubkey
       const handle = [0, 1, 2, 3].map((i) => network.mix(i)).find(({ identityKey }) => identityKey === victim)!
       await handle.stop()
-      await rounds(4)
       const isVictim = ({ identity }: { identity: string }) => identity === victim
-      assert.ok(shown().find(isVictim)!.performance < 0.6, JSON.stringify(shown()))
-      assert.ok(
-        shown().every((node) => isVictim(node) || node.performance > 0.85),
-        JSON.stringify(shown()),
-      )
+      // A node that happened to be on all of the ways that failed is under suspicion too, until others clear it.
+      const isFound = () => shown().every((node) => (isVictim(node) ? node.performance < 0.6 : node.performance > 0.85))
+      for (let i = 0; i < 4 || (i < 30 && !isFound()); i++) await rounds(1)
+      assert.ok(isFound(), JSON.stringify(shown()))
       assert.ok(shown().find(isVictim)!.hasLayer)
       clock.shiftMs += EPOCH_MS
       await directory.refresh()
