@@ -12,10 +12,10 @@
  * Official nodes swap by their own clock; ours by the directory's epoch, and by the clock only while no directory answers.
  * A late swap costs nothing: the secondary is tried too.
  */
-import { type Clock, type Logger, type Metrics, MixError, type Random, type Timer } from '@mixwright/runtime'
+import type { Clock, Logger, Metrics, Random, Timer } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { type KeyRotationState, nextRotationStart, rotationIdAt, rotationStart } from '@mixwright/wire'
-import type { NetworkSource, RotationInfo } from '../network/network-source.js'
+import { logFailure, type NetworkSource, type RotationInfo } from '../network/network-source.js'
 import type { SphinxKeyFile } from './sphinx-key-file.js'
 import { type SphinxKey, SphinxKeys } from './sphinx-keys.js'
 
@@ -112,8 +112,7 @@ export class KeyRotation {
     try {
       this.#known = { info: await source.keyRotation(), atMs: clock.monotonic() }
     } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      logger.debug({ reason: error.message }, 'the key rotation could not be read')
+      logFailure(logger, error, 'the key rotation could not be read')
     }
     if (this.#closed) return
     if (this.#known !== undefined) {

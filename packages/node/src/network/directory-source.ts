@@ -3,7 +3,7 @@
  * the list of nodes, addresses asked after, and the request to be read again. Directories are asked in turn, first the one
  * that answered last.
  */
-import { type Clock, concatBytes, MixError, utf8 } from '@mixwright/runtime'
+import { type Clock, MixError } from '@mixwright/runtime'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import {
   decodeBase58,
@@ -13,6 +13,7 @@ import {
   fetchJson,
   fromJson,
   keyRotationInfoSchema,
+  nodeRefreshText,
   type Paginated,
   parseRfc3339,
   type RewardedSet,
@@ -42,8 +43,6 @@ const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 /** Nodes that a list may have, and pages that it may come in; more is refused, so that no reading is endless. */
 const MAX_NODES = 20_000
 const MAX_PAGES = 64
-/** What asks to be read again signs besides its key and the time. */
-const REFRESH_TEXT = utf8('describe-cache-refresh-request')
 
 type SemiSkimmedNode = ValueOf<typeof semiSkimmedNodesSchema>['nodes'] extends Paginated<infer Node> ? Node : never
 type Ask = (path: string, body?: unknown) => Promise<unknown>
@@ -100,9 +99,7 @@ export class DirectorySource implements NetworkSource {
   async announce(): Promise<void> {
     const { clock, crypto, identitySeed, identityKey } = this.#options
     const timestamp = Math.floor(clock.now() / 1000)
-    const time = new Uint8Array(8)
-    new DataView(time.buffer).setBigInt64(0, BigInt(timestamp))
-    const signature = crypto.ed25519Sign(concatBytes(identityKey, time, REFRESH_TEXT), identitySeed)
+    const signature = crypto.ed25519Sign(nodeRefreshText(identityKey, timestamp), identitySeed)
     const body = {
       node_identity: encodeBase58(identityKey),
       request_timestamp: timestamp,

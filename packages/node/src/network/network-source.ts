@@ -2,6 +2,7 @@
  * Where a node learns about the network it works in: a directory over HTTP (`directory-source.ts`), several of them verified
  * against pinned keys, or in a simulation the directory itself.
  */
+import { type Logger, MixError } from '@mixwright/runtime'
 import type { KeyRotationState } from '@mixwright/wire'
 import type { ListedPeer } from './network-view.js'
 
@@ -27,4 +28,12 @@ export interface NetworkSource {
   known(ips: readonly string[]): Promise<ReadonlySet<string>>
   /** Ask to be read again now: a signed note of who asks and when. Failures are only worth a log line. */
   announce(): Promise<void>
+}
+
+/**
+ * A question in the background failed: an outage is worth a line for who debugs, anything else is a fault of ours. A node goes on
+ * with what it knows in both cases.
+ */
+export function logFailure(logger: Logger, error: unknown, message: string): void {
+  logger[error instanceof MixError ? 'debug' : 'error']({ reason: (error as Error).message }, message)
 }

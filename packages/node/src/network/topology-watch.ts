@@ -4,11 +4,11 @@
  * until then. Ours asks within seconds, where official nodes take five minutes: a newcomer is reachable the sooner.
  * A list that is no network, as a directory that begins anew may show it, takes nobody away for an hour.
  */
-import { type Clock, type Logger, type Metrics, MixError, type Random, type Timer, uniform } from '@mixwright/runtime'
+import { type Clock, type Logger, type Metrics, type Random, type Timer, uniform } from '@mixwright/runtime'
 import type { NodeAddress } from '@mixwright/sphinx'
 import { canonicalIp } from '../link/ip-address.js'
 import type { NoisePeers } from '../noise/noise-policy.js'
-import type { NetworkSource, NetworkTopology } from './network-source.js'
+import { logFailure, type NetworkSource, type NetworkTopology } from './network-source.js'
 import { type ListedPeer, NetworkView } from './network-view.js'
 
 export interface TopologyWatchOptions {
@@ -107,8 +107,7 @@ export class TopologyWatch implements NoisePeers {
       this.#routable = routable
       ok = true
     } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      logger.debug({ reason: error.message }, 'the topology could not be read')
+      logFailure(logger, error, 'the topology could not be read')
     }
     metrics
       .counter('mixwright_topology_readings_total', 'Readings of the topology', { result: ok ? 'ok' : 'failed' })
@@ -150,8 +149,7 @@ export class TopologyWatch implements NoisePeers {
       if (known.size > 0) await this.refresh()
       for (const ip of known) this.#lateKnown.add(ip)
     } catch (error) {
-      if (!(error instanceof MixError)) throw error
-      logger.debug({ reason: error.message }, 'addresses could not be asked after')
+      logFailure(logger, error, 'addresses could not be asked after')
       for (const ip of asked) this.#unknown.delete(ip)
     }
     this.#askTimer = undefined
