@@ -15,7 +15,7 @@ export { type DirectoryInspection, inspectDirectory } from './directory-inspecti
 export { dealLayers, type Layers } from './document/layers.js'
 export { type ListedNode, Snapshot } from './document/snapshot.js'
 export { type EpochSchedule, epochAt } from './epoch.js'
-export type { NodeEntry, NodeReading, SignedNodeReading } from './nodes/node-reader.js'
+export { type NodeEntry, type NodeReading, nodeEntryOf, type SignedNodeReading } from './nodes/node-reader.js'
 export type { Refusal } from './nodes/node-registry.js'
 export type { RegistrationPolicy } from './nodes/registration.js'
 export type { ProbeEvents, ProbeGateway, ProbeLink, ProbingOptions } from './probing/prober.js'

@@ -9,6 +9,7 @@ import {
   Directory,
   type EpochSchedule,
   loadOrCreateIdentity,
+  nodeEntryOf,
 } from '@mixwright/directory'
 import { MemoryMetrics, MixError, sleep } from '@mixwright/runtime'
 import { listenOn } from '@mixwright/runtime/node'
@@ -130,7 +131,7 @@ export class Directories {
   async #introduce(running: Directory | AuthorityDirectory, handles: readonly NodeHandle[]): Promise<void> {
     const { surroundings, schedule, joining } = this.#options
     const directory = directoryOf(running)
-    for (const url of joining) void directory.join(entryOf(url))
+    for (const url of joining) void directory.join(nodeEntryOf(url))
     const present = handles.filter((handle) => handle.running)
     await Promise.all(
       present.map(({ ports, identityKey }) =>
@@ -188,13 +189,4 @@ async function fixed(ports: readonly number[]): Promise<number[]> {
 function noThreshold(): MixError {
   const message = 'A threshold is for several authorities; one directory decides alone.'
   return new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { option: 'authorityThreshold' } })
-}
-
-/** Error: `MIX_OPTIONS`. */
-function entryOf(url: string): { host: string; httpPort: number } {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined
-  if (parsed?.protocol === 'http:' && parsed.pathname === '/')
-    return { host: parsed.hostname, httpPort: Number(parsed.port || 80) }
-  const message = `${JSON.stringify(url)} is not the address of a node's HTTP API, such as http://127.0.0.1:8080.`
-  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
 }

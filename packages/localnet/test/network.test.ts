@@ -130,6 +130,26 @@ describe('a network with several authorities', () => {
   })
 })
 
+describe('a node from elsewhere', () => {
+  it('joins by the address of its HTTP API, asked until it answers', async () => {
+    await using elsewhere = await Network.start()
+    const stranger = elsewhere.mix(0)
+    await stranger.stop()
+    await using net = await Network.start({ joining: [stranger.httpUrl] })
+    const isListed = () =>
+      net.directory.snapshot!.nodes.some((node) => node.ed25519_identity_pubkey === stranger.identityKey)
+    assert.equal(isListed(), false)
+    await stranger.start()
+    while (!isListed()) await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(net.directory.snapshot!.nodes.length, 6)
+  })
+
+  it('needs an address that can be one', async () => {
+    for (const url of ['127.0.0.1:8080', 'ws://127.0.0.1:8080', 'http://127.0.0.1:8080/api'])
+      await assert.rejects(Network.start({ joining: [url] }), { code: 'MIX_OPTIONS', kind: 'usage' }, url)
+  })
+})
+
 describe('a network that cannot start', () => {
   it('names bad options', async () => {
     for (const options of [

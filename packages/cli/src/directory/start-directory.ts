@@ -4,10 +4,10 @@ import {
   AuthorityDirectory,
   Directory,
   type DirectoryIdentity,
-  type NodeEntry,
+  nodeEntryOf,
   type RegistrationPolicy,
 } from '@mixwright/directory'
-import { type Clock, type Logger, MemoryMetrics, MixError, SystemRandom } from '@mixwright/runtime'
+import { type Clock, type Logger, MemoryMetrics, SystemRandom } from '@mixwright/runtime'
 import { loadCryptoProvider } from '@mixwright/sphinx'
 import type { DataHome } from '../data-home.js'
 import { type DirectoryOptions, scheduleOf, splitAuthority } from './directory-options.js'
@@ -27,7 +27,7 @@ export async function startDirectory(
   clock: Clock,
   logger: Logger,
 ): Promise<RunningDirectory> {
-  const nodes = options.nodes.map(entryOf)
+  const nodes = options.nodes.map(nodeEntryOf)
   const { threshold } = options
   const authorities = options.authority.map(splitAuthority)
   const crypto = await loadCryptoProvider(options.crypto)
@@ -61,13 +61,4 @@ export async function startDirectory(
 function policyOf({ registration, allow, tokens }: DirectoryOptions): RegistrationPolicy {
   if (registration === 'open') return { kind: 'open' }
   return registration === 'token' ? { kind: 'token', tokens } : { kind: 'allow-list', identities: allow }
-}
-
-/** Error: `MIX_OPTIONS`. */
-function entryOf(url: string): NodeEntry {
-  const { protocol, hostname, port, pathname } = new URL(url)
-  if (protocol === 'http:' && pathname === '/')
-    return { host: hostname.replace(/^\[|\]$/g, ''), httpPort: Number(port || 80) }
-  const message = `--nodes: ${url} is not the HTTP API of a node, such as http://203.0.113.7:8080.`
-  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
 }

@@ -40,6 +40,17 @@ export interface NodeEntry {
   readonly identityKey?: string
 }
 
+/**
+ * The node whose HTTP API is at `url`, such as `http://203.0.113.7:8080`; 80 is the port without one. Error: `MIX_OPTIONS`.
+ */
+export function nodeEntryOf(url: string): NodeEntry {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined
+  if (parsed?.protocol === 'http:' && parsed.pathname === '/')
+    return { host: parsed.hostname.replace(/^\[|\]$/g, ''), httpPort: Number(parsed.port || 80) }
+  const message = `${JSON.stringify(url)} is not the HTTP API of a node, such as http://203.0.113.7:8080.`
+  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
+}
+
 const rolesSchema = z.object({
   mixnode_enabled: z.boolean(),
   gateway_enabled: z.boolean(),
