@@ -23,7 +23,7 @@ export interface DirectoryOptions {
   readonly stateDirectory?: string
   /** Who may register by itself. @default nobody */
   readonly registration?: RegistrationPolicy
-  /** Nodes known at one time. @default 10000 */
+  /** Nodes known at one time, past which nobody may register. @default 10000 */
   readonly maximumNodes?: number
   /** Whether nodes may announce loopback addresses; for networks on one machine. @default false */
   readonly allowLocalAddresses?: boolean

@@ -139,7 +139,7 @@ export class Directory {
 
   /**
    * Listen, and begin to read the nodes. Errors: `MIX_OPTIONS`, `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`; of the state directory
-   * `MIX_KEY_FILE`, `MIX_DIRECTORY_STATE`, `MIX_FILE_WRITE`; `MIX_DIRECTORY_FULL`.
+   * `MIX_KEY_FILE`, `MIX_DIRECTORY_STATE`, `MIX_FILE_WRITE`.
    */
   static async start(options: DirectoryOptions): Promise<Directory> {
     const { clock, crypto, metrics, logger, registration, probing, allowLocalAddresses = false } = options
@@ -212,7 +212,7 @@ export class Directory {
 
   /**
    * Add a node. Resolves when it was first read or refused for what it said, and the lists tell; one that does not answer is asked
-   * again for `patienceMs`, by default until it does or the directory closes. Error: `MIX_DIRECTORY_FULL`.
+   * again for `patienceMs`, by default until it does or the directory closes. Never rejects.
    */
   async join(entry: NodeEntry, { patienceMs }: { readonly patienceMs?: number } = {}): Promise<void> {
     const { registry } = this.#parts

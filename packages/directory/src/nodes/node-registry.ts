@@ -42,7 +42,7 @@ export interface NodeRegistryOptions {
   readonly clock: Clock
   readonly logger: Logger
   readonly ids: NodeIds
-  /** Nodes known at one time; further ones are refused. */
+  /** Nodes known at one time; past it nobody may register. */
   readonly maximumNodes: number
   /** First pause before a node that does not answer is asked again, milliseconds; it grows to a second. */
   readonly retryMs: number
@@ -92,7 +92,10 @@ export class NodeRegistry {
     return this.#byIdentity.get(identityKey)
   }
 
-  /** A node to be read from now on; the one already known by this identity or place. Error: `MIX_DIRECTORY_FULL`. */
+  /**
+   * A node to be read from now on; the one already known by this identity or place. Error: `MIX_DIRECTORY_FULL`, for nodes that
+   * register: those that the operator gives always find room, however many strangers came before them.
+   */
   add(entry: NodeEntry, registered = false): NodeRecord {
     const { identityKey } = entry
     const known = (identityKey !== undefined && this.#byIdentity.get(identityKey)) || this.#byPlace.get(placeOf(entry))
@@ -101,7 +104,7 @@ export class NodeRegistry {
       known.registered &&= registered
       return known
     }
-    if (this.isFull) {
+    if (registered && this.isFull) {
       const message = `The directory knows ${this.#records.size} nodes and takes no more.`
       throw new MixError('MIX_DIRECTORY_FULL', message, { kind: 'local', data: { nodes: this.#records.size } })
     }
