@@ -1,8 +1,9 @@
-export { Authority, type AuthorityOptions, type EquivocationProof } from './consensus/authority.js'
+export { Authority, type AuthorityOptions } from './consensus/authority.js'
 export { AuthorityDirectory, type AuthorityDirectoryOptions } from './consensus/authority-directory.js'
 export type { AuthorityAddress } from './consensus/authority-peers.js'
 export { authorityRoutes } from './consensus/authority-routes.js'
 export { documentSnapshot } from './consensus/document-snapshot.js'
+export type { EquivocationProof } from './consensus/misconduct.js'
 export {
   type DirectoryVerification,
   type VerifiedDirectory,

@@ -1,7 +1,7 @@
 /**
- * A directory authority among others (03-directory §18): when rounds are held, what comes of them, and what is told about
- * whoever tried something. The round itself is `consensus-round.ts`, the counting `tally.ts`, HTTP is in `authority-peers.ts`
- * and `authority-routes.ts`.
+ * A directory authority among others (03-directory §18): when rounds are held and what comes of them. The round itself is
+ * `consensus-round.ts`, the counting `tally.ts`, what is told about whoever tried something `misconduct.ts`, HTTP is in
+ * `authority-peers.ts` and `authority-routes.ts`.
  *
  * An epoch has ten slots. The last one makes the document of the next epoch. While there is no valid document at all, at the
  * beginning or after everybody was away, every other slot tries to make one for the epoch that runs; between them an authority that
@@ -24,14 +24,12 @@ import {
   FULL_SCORE,
   identityOf,
   isFairDescriptor,
-  type NetworkDocument,
   type NodeDescriptor,
   parseCanonical,
   type Schedule,
   scheduledEpoch,
   signVote,
   type VerifiedDocument,
-  type Vote,
   type VotedNode,
   verifyConsensus,
   verifyHostInformation,
@@ -40,17 +38,13 @@ import type { EpochSchedule } from '../epoch.js'
 import { type AuthorityAddress, AuthorityPeers } from './authority-peers.js'
 import { ConsensusRound, type RoundAction } from './consensus-round.js'
 import { ConsensusState } from './consensus-state.js'
-import { countsFor, descriptorHash, isSameSchedule, linkTo, tally } from './tally.js'
-import { reviewVote } from './vote-review.js'
+import { type EquivocationProof, Misconduct } from './misconduct.js'
+import { descriptorHash, isSameSchedule, linkTo, tally } from './tally.js'
 
 /** Slots of an epoch; the last is the round for the next one. */
 const SLOTS = 10
 /** Documents that are served by their epoch. */
 const KEPT_DOCUMENTS = 8
-/** Proofs of double votes that are kept to be shown. */
-const KEPT_PROOFS = 8
-/** What may be posted in a slot that no authority has signed: to find that out of a long vote takes a second of the processor. */
-const MOST_UNSIGNED = 64
 /** Longest signature message, bytes. */
 const MAX_SIGNATURE_BYTES = 1024
 /** Longest wait for another authority, milliseconds; shorter in short epochs. */
@@ -78,15 +72,6 @@ export interface AuthorityOptions {
   readonly fetch?: Fetch | undefined
 }
 
-/** Two votes, or two signatures of documents, of one authority for the same round. */
-export interface EquivocationProof {
-  readonly authority: string
-  readonly what: 'vote' | 'document'
-  readonly hashes: readonly [string, string]
-  /** Both signed statements, canonical JSON. */
-  readonly statements: readonly string[]
-}
-
 export class Authority {
   /** Base58. */
   readonly key: string
@@ -99,14 +84,10 @@ export class Authority {
   readonly #chain = new DocumentChain()
   /** By epoch, the newest last. */
   readonly #kept = new Map<number, VerifiedDocument>()
-  readonly #proofs: EquivocationProof[] = []
+  readonly #misconduct: Misconduct
   readonly #inFlight = new Set<Promise<unknown>>()
   #round: ConsensusRound | undefined
   #genuine = new Map<string, boolean>()
-  /** What was posted in this slot and is no authority's. */
-  #unsigned = 0
-  /** What was complained of in this slot. */
-  readonly #complaints = new Set<string>()
   #timers: Timer[] = []
   #slotTimer: Timer | undefined
   #slot = -1
@@ -133,6 +114,7 @@ export class Authority {
       fetch,
     })
     this.#state = new ConsensusState(statePath)
+    this.#misconduct = new Misconduct(options.logger, metrics)
     metrics.gauge(
       'mixwright_consensus_age_epochs',
       'Epochs since the one of the document in force; -1 without any',
@@ -173,7 +155,7 @@ export class Authority {
 
   /** Proofs of double votes, the newest last. */
   get proofs(): readonly EquivocationProof[] {
-    return this.#proofs
+    return this.#misconduct.proofs
   }
 
   /** The vote held of an author in the running round. */
@@ -188,25 +170,25 @@ export class Authority {
 
   /** Whether strangers have posted so much that nothing more is taken in this slot; authorities fetch what they miss anyway. */
   get isPestered(): boolean {
-    return this.#unsigned >= MOST_UNSIGNED
+    return this.#misconduct.isPestered
   }
 
   /** A vote came; `from` is who was asked for it. False: it was refused, counted and logged. */
   receiveVote(bytes: Uint8Array, from?: string): boolean {
     const vote = checkVote(this.#options.crypto, bytes, this.#keys)
     if (typeof vote === 'string') {
-      if (from === undefined) this.#unsigned++
-      return this.#refuse('vote', vote, from)
+      if (from === undefined) this.#misconduct.postedByStranger()
+      return this.#misconduct.refuse('vote', vote, from)
     }
-    if (this.#round === undefined) return this.#refuse('vote', 'wrong-epoch', vote.vote.authority)
+    if (this.#round === undefined) return this.#misconduct.refuse('vote', 'wrong-epoch', vote.vote.authority)
     return this.#do(this.#round.voteReceived(vote))
   }
 
   /** A signature of a document came from somebody. False: it was refused, counted and logged. */
   receiveSignature(bytes: Uint8Array): boolean {
     const signature = parseCanonical(documentSignatureSchema, bytes, MAX_SIGNATURE_BYTES)
-    if (signature === undefined) return this.#refuse('signature', 'malformed')
-    if (this.#round === undefined) return this.#refuse('signature', 'wrong-epoch')
+    if (signature === undefined) return this.#misconduct.refuse('signature', 'malformed')
+    if (this.#round === undefined) return this.#misconduct.refuse('signature', 'wrong-epoch')
     return this.#do(this.#round.signatureReceived(signature))
   }
 
@@ -257,8 +239,7 @@ export class Authority {
     // A timer may come a trifle early by the time of day.
     if (slot !== this.#slot) {
       this.#slot = slot
-      this.#complaints.clear()
-      this.#unsigned = 0
+      this.#misconduct.slotBegan()
       const place = slot % SLOTS
       if (place === 0) this.#epochBegan()
       if (place === SLOTS - 1) this.#hold(0)
@@ -373,12 +354,12 @@ export class Authority {
   /** Hold a document from elsewhere, if it may be. */
   #take(verified: VerifiedDocument | string, from: string): void {
     const { clock, logger } = this.#options
-    if (typeof verified === 'string') return void this.#refuse('consensus', verified, from)
+    if (typeof verified === 'string') return void this.#misconduct.refuse('consensus', verified, from)
     if (!isSameSchedule(verified.document.schedule, this.#schedule))
-      return void this.#refuse('consensus', 'other-schedule', from)
+      return void this.#misconduct.refuse('consensus', 'other-schedule', from)
     // Our own, from before we were away, is what the next one follows, however old.
     const refusal = from === 'disk' ? undefined : this.#chain.refusal(verified, clock.now())
-    if (refusal !== undefined) return void this.#refuse('consensus', refusal, from)
+    if (refusal !== undefined) return void this.#misconduct.refuse('consensus', refusal, from)
     if (verified.sha256 === this.#chain.last?.sha256) return
     logger.info({ epoch: verified.document.epoch_id, sha256: verified.sha256, from }, 'network document taken over')
     this.#follow(verified)
@@ -417,17 +398,14 @@ export class Authority {
           this.#publish(action.consensus, action.sha256)
           break
         case 'counted':
-          for (const vote of action.votes) this.#review(vote, action.document)
+          for (const vote of action.votes) this.#misconduct.review(vote, action.document)
           break
         case 'equivocation':
-          this.#prove(action)
+          this.#misconduct.prove(action, this.#round)
           break
-        case 'disagreement': {
-          const { authority, sha256 } = action
-          this.#disputed(authority, 'document')
-          logger.warn({ authority, sha256 }, 'an authority signed another network document')
+        case 'disagreement':
+          this.#misconduct.disagreed(action.authority, action.sha256)
           break
-        }
         case 'alarm': {
           const { reason, signatures } = action
           metrics
@@ -437,7 +415,7 @@ export class Authority {
           break
         }
         case 'refused':
-          taken = this.#refuse(action.what, action.reason, action.from)
+          taken = this.#misconduct.refuse(action.what, action.reason, action.from)
       }
     }
     return taken
@@ -448,65 +426,13 @@ export class Authority {
     const { document, signatures } = consensus
     const verified = { document, sha256, consensus }
     const refusal = this.#chain.refusal(verified, clock.now())
-    if (refusal !== undefined) return void this.#refuse('consensus', refusal, this.key)
+    if (refusal !== undefined) return void this.#misconduct.refuse('consensus', refusal, this.key)
     if (this.#chain.last?.sha256 !== sha256) {
       metrics.counter('mixwright_consensus_documents_total', 'Network documents that were agreed on').increment()
       const facts = { epoch: document.epoch_id, sha256, nodes: document.nodes.length, signatures: signatures.length }
       logger.info(facts, 'network document agreed on')
     }
     this.#follow(verified)
-  }
-
-  #review(vote: Vote, document: NetworkDocument): void {
-    const { epoch_id, round, schedule, previous } = document
-    if (!countsFor(vote, epoch_id, round, schedule, previous)) {
-      this.#disputed(vote.authority, 'previous')
-      const facts = { authority: vote.authority, previous: vote.previous?.sha256, schedule: vote.schedule }
-      return this.#options.logger.warn(facts, 'a vote has another past or other epochs than ours, and was not counted')
-    }
-    const { authority, ...counts } = reviewVote(vote, document)
-    if (Object.values(counts).every((count) => count === 0)) return
-    for (const [what, count] of Object.entries(counts)) if (count > 0) this.#disputed(authority, what, count)
-    this.#options.logger.warn(
-      { epoch: document.epoch_id, authority, ...counts },
-      'a vote was not borne out by the others',
-    )
-  }
-
-  #disputed(authority: string, what: string, count = 1): void {
-    const help = 'What authorities said alone, against the others'
-    this.#options.metrics.counter('mixwright_consensus_disputed_total', help, { authority, what }).increment(count)
-  }
-
-  #prove({ authority, what, hashes }: Extract<RoundAction, { type: 'equivocation' }>): void {
-    const { logger, metrics } = this.#options
-    const help = 'Authorities caught saying two different things in one round'
-    metrics.counter('mixwright_consensus_equivocations_total', help, { authority, what }).increment()
-    logger.warn({ authority, what, sha256: hashes[0], otherSha256: hashes[1] }, 'an authority equivocates')
-    const round = this.#round
-    const statements =
-      what === 'vote'
-        ? round?.votes.filter(({ vote }) => vote.authority === authority).map(({ signed }) => JSON.stringify(signed))
-        : round?.signatures.filter((one) => one.authority === authority).map((one) => JSON.stringify(one))
-    this.#proofs.push({ authority, what, hashes, statements: statements ?? [] })
-    if (this.#proofs.length > KEPT_PROOFS) this.#proofs.shift()
-  }
-
-  /** Always false. */
-  #refuse(what: string, reason: string, from?: string): boolean {
-    const { logger, metrics } = this.#options
-    metrics
-      .counter('mixwright_consensus_refused_total', 'Votes, signatures and documents that were not taken', {
-        what,
-        reason,
-      })
-      .increment()
-    // What strangers send fills no log, and nobody's repetitions do.
-    const complaint = `${from} ${what} ${reason}`
-    if (from === undefined || this.#complaints.has(complaint)) logger.debug({ what, reason }, 'refused')
-    else logger.warn({ authority: from, what, reason }, 'what an authority sent is refused')
-    this.#complaints.add(complaint)
-    return false
   }
 
   #isGenuine(descriptor: NodeDescriptor): boolean {
