@@ -131,7 +131,7 @@ export class Directories {
   async #introduce(running: Directory | AuthorityDirectory, handles: readonly NodeHandle[]): Promise<void> {
     const { surroundings, schedule, joining } = this.#options
     const directory = directoryOf(running)
-    for (const url of joining) void directory.join(nodeEntryOf(url))
+    for (const url of joining) void directory.join(nodeEntryOf(url, 'joining'))
     const present = handles.filter((handle) => handle.running)
     await Promise.all(
       present.map(({ ports, identityKey }) =>

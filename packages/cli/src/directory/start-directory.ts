@@ -27,7 +27,7 @@ export async function startDirectory(
   clock: Clock,
   logger: Logger,
 ): Promise<RunningDirectory> {
-  const nodes = options.nodes.map(nodeEntryOf)
+  const nodes = options.nodes.map((url) => nodeEntryOf(url, '--nodes'))
   const { threshold } = options
   const authorities = options.authority.map(splitAuthority)
   const crypto = await loadCryptoProvider(options.crypto)

@@ -41,14 +41,15 @@ export interface NodeEntry {
 }
 
 /**
- * The node whose HTTP API is at `url`, such as `http://203.0.113.7:8080`; 80 is the port without one. Error: `MIX_OPTIONS`.
+ * The node whose HTTP API is at `url`, such as `http://203.0.113.7:8080`; 80 is the port without one. Error: `MIX_OPTIONS`, naming
+ * the `option` that it was given in.
  */
-export function nodeEntryOf(url: string): NodeEntry {
+export function nodeEntryOf(url: string, option: string): NodeEntry {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   if (parsed?.protocol === 'http:' && parsed.pathname === '/')
     return { host: parsed.hostname.replace(/^\[|\]$/g, ''), httpPort: Number(parsed.port || 80) }
-  const message = `${JSON.stringify(url)} is not the HTTP API of a node, such as http://203.0.113.7:8080.`
-  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { url } })
+  const message = `${option}: ${JSON.stringify(url)} is not the HTTP API of a node, such as http://203.0.113.7:8080.`
+  throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { option, url } })
 }
 
 const rolesSchema = z.object({
