@@ -189,6 +189,11 @@ export interface Client extends AsyncDisposable {
    * persistent store, when the next one is asked for.
    */
   messages(): AsyncIterableIterator<ReceivedMessage>
+  /**
+   * Look at each message before `messages()` does: those for which `take` returns true do not come there, and are never stored. The
+   * one that was added last is asked first. Returns how to stop.
+   */
+  intercept(take: (message: ReceivedMessage) => boolean): () => void
   status(): ClientStatus
   /** Listen; returns how to stop. */
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void

@@ -83,6 +83,8 @@ export class MixnetClient implements Client {
   readonly #ending = new AbortController()
   /** Messages of the app. */
   readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
+  /** The one that was added last comes first. */
+  #interceptors: { readonly take: (message: ReceivedMessage) => boolean }[] = []
   #whenIdle: (() => void) | undefined
   #expiring: Timer | undefined
 
@@ -263,6 +265,14 @@ export class MixnetClient implements Client {
     return this.#inbox.read((message) => this.#received(message))
   }
 
+  intercept(take: (message: ReceivedMessage) => boolean): () => void {
+    const interceptor = { take }
+    this.#interceptors.unshift(interceptor)
+    return () => {
+      this.#interceptors = this.#interceptors.filter((other) => other !== interceptor)
+    }
+  }
+
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void {
     return this.#emitter.on(event, listener)
   }
@@ -383,19 +393,30 @@ export class MixnetClient implements Client {
   #onMessage(message: NymMessage): void {
     switch (message.kind) {
       case 'plain':
-        this.#inbox.add({ data: message.data, senderTag: undefined })
+        this.#arrived({ data: message.data, senderTag: undefined })
         return
       case 'repliable': {
         const { senderTag, content } = message
         this.#replies.received(senderTag, content.surbs, content.kind === 'additional-surbs')
-        if (content.kind === 'data') this.#inbox.add({ data: content.data, senderTag: formatSenderTag(senderTag) })
+        if (content.kind === 'data') this.#arrived({ data: content.data, senderTag: formatSenderTag(senderTag) })
         this.#stream.wake()
         return
       }
       case 'reply':
-        if (message.content.kind === 'data') this.#inbox.add({ data: message.content.data, senderTag: undefined })
+        if (message.content.kind === 'data') this.#arrived({ data: message.content.data, senderTag: undefined })
         else this.#replies.requested(message.content)
     }
+  }
+
+  #arrived(message: InboxMessage): void {
+    for (const { take } of [...this.#interceptors]) {
+      try {
+        if (take(this.#received(message))) return
+      } catch (error) {
+        this.#parts.logger.error({ reason: String(error) }, 'an interceptor of messages failed')
+      }
+    }
+    this.#inbox.add(message)
   }
 
   #received({ data, senderTag }: InboxMessage): ReceivedMessage {

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('../../../../', import.meta.url))
 
 /** The packages in their order: each imports only from those before it. */
-const ORDER = ['runtime', 'sphinx', 'wire', 'client', 'node', 'directory', 'daemon', 'localnet', 'cli']
+const ORDER = ['runtime', 'sphinx', 'wire', 'client', 'node', 'directory', 'services', 'daemon', 'localnet', 'cli']
 
 interface SourceFile {
   /** Relative to the root, with forward slashes. */
