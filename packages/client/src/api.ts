@@ -101,6 +101,15 @@ export interface ReceivedMessage {
   reply(data: MessageData, options?: Omit<SendOptions, 'replySurbs' | 'anonymous'>): SendHandle
 }
 
+/** A message at the moment it comes. */
+export interface ArrivedMessage extends ReceivedMessage {
+  /**
+   * The address to which we gave the reply block by which it came: who answered. Undefined when it was sent to our address, or answers
+   * an earlier run.
+   */
+  readonly repliedBy: string | undefined
+}
+
 export interface ClientStatus {
   readonly address: string
   readonly gateway: {
@@ -193,7 +202,7 @@ export interface Client extends AsyncDisposable {
    * Look at each message before `messages()` does: those for which `take` returns true do not come there, and are never stored. The
    * one that was added last is asked first. Returns how to stop.
    */
-  intercept(take: (message: ReceivedMessage) => boolean): () => void
+  intercept(take: (message: ArrivedMessage) => boolean): () => void
   status(): ClientStatus
   /** Listen; returns how to stop. */
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void

@@ -6,6 +6,7 @@ import { type Clock, type Logger, MixError, type Random, type Timer } from '@mix
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { formatRecipient, formatSenderTag, type NymMessage, type Recipient } from '@mixwright/wire'
 import type {
+  ArrivedMessage,
   Client,
   ClientEvents,
   ClientStatus,
@@ -84,7 +85,7 @@ export class MixnetClient implements Client {
   /** Messages of the app. */
   readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
   /** The one that was added last comes first. */
-  #interceptors: { readonly take: (message: ReceivedMessage) => boolean }[] = []
+  #interceptors: { readonly take: (message: ArrivedMessage) => boolean }[] = []
   #whenIdle: (() => void) | undefined
   #expiring: Timer | undefined
 
@@ -167,7 +168,7 @@ export class MixnetClient implements Client {
         if (known) this.#goOn()
         return known
       },
-      onMessage: (message) => this.#onMessage(message),
+      onMessage: (message, givenTo) => this.#onMessage(message, givenTo),
     })
   }
 
@@ -265,7 +266,7 @@ export class MixnetClient implements Client {
     return this.#inbox.read((message) => this.#received(message))
   }
 
-  intercept(take: (message: ReceivedMessage) => boolean): () => void {
+  intercept(take: (message: ArrivedMessage) => boolean): () => void {
     const interceptor = { take }
     this.#interceptors.unshift(interceptor)
     return () => {
@@ -390,7 +391,7 @@ export class MixnetClient implements Client {
     this.#stream.wake()
   }
 
-  #onMessage(message: NymMessage): void {
+  #onMessage(message: NymMessage, givenTo: string | undefined): void {
     switch (message.kind) {
       case 'plain':
         this.#arrived({ data: message.data, senderTag: undefined })
@@ -403,15 +404,16 @@ export class MixnetClient implements Client {
         return
       }
       case 'reply':
-        if (message.content.kind === 'data') this.#arrived({ data: message.content.data, senderTag: undefined })
-        else this.#replies.requested(message.content)
+        if (message.content.kind === 'data')
+          this.#arrived({ data: message.content.data, senderTag: undefined }, givenTo)
+        else this.#replies.requested(message.content, givenTo)
     }
   }
 
-  #arrived(message: InboxMessage): void {
+  #arrived(message: InboxMessage, repliedBy?: string): void {
     for (const { take } of [...this.#interceptors]) {
       try {
-        if (take(this.#received(message))) return
+        if (take({ ...this.#received(message), repliedBy })) return
       } catch (error) {
         this.#parts.logger.error({ reason: String(error) }, 'an interceptor of messages failed')
       }

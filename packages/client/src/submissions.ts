@@ -1,6 +1,6 @@
 /** From what an app asks for to what the outbox takes: arguments are checked at once, the rest is made when the data is there. */
 import { MixError } from '@mixwright/runtime'
-import { encodeBase58, encodeNymMessage } from '@mixwright/wire'
+import { encodeBase58, encodeNymMessage, formatRecipient } from '@mixwright/wire'
 import type { SendOptions } from './api.js'
 import { checkedAddress, checkedReplySurbs, checkedTag, laneName } from './arguments.js'
 import { MESSAGE_RETRANSMISSIONS, REPLY_RETRANSMISSIONS, type ReplyController } from './replies/reply-controller.js'
@@ -34,7 +34,7 @@ export function messageTo(
     ...common,
     bytes: data.length + REPLY_SURB_BYTES * surbCount,
     build: () => {
-      const surbs = replies.issue(surbCount)
+      const surbs = replies.issue(surbCount, formatRecipient(recipient))
       if (surbs === undefined) return undefined
       const senderTag = issuer.tagFor(recipient)
       return encodeNymMessage({ kind: 'repliable', senderTag, content: { kind: 'data', surbs, data } })

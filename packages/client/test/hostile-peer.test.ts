@@ -125,7 +125,7 @@ describe('fragments of unfinished messages', () => {
       fragments: new FragmentJournal(journal),
       finished: new FinishedSets(journal),
       persistent: false,
-      takeReplyKey: () => new Uint8Array(16),
+      takeReplyKey: () => ({ key: new Uint8Array(16), givenTo: undefined }),
       onAck: () => assert.fail('no ack was pushed'),
       onMessage: () => assert.fail('no message was finished'),
     })

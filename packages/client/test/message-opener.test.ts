@@ -41,13 +41,14 @@ describe('what official clients send', () => {
         const key = fromHex(vector.surb_key!)
         assert.deepEqual(new Uint8Array(digest), replyKeyDigest(key))
         taken++
-        return key
+        return { key, givenTo: 'a service' }
       }
       const opened = openMessage(crypto, receiver.keys, takeReplyKey, pushed(vector))
       assert.equal(taken, isReply ? 1 : 0)
       if (isLoop) assert.deepEqual(opened, { kind: 'cover' })
       else {
         assert.ok(opened.kind === 'fragment')
+        assert.equal(opened.givenTo, isReply ? 'a service' : undefined)
         assert.ok(vector.fragment!.endsWith(toHex(opened.fragment.payload)))
       }
 
@@ -100,7 +101,7 @@ describe('what is dropped', () => {
           alice.keys,
           () => {
             asked++
-            return isReply ? new Uint8Array(16) : undefined
+            return isReply ? { key: new Uint8Array(16), givenTo: undefined } : undefined
           },
           bytes,
         )

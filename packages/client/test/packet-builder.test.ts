@@ -182,7 +182,9 @@ describe('a reply block', () => {
     // Of its own way only its maker knows the delays: three means of 15 ms.
     assert.ok(Math.abs(opened.expectedRttMs - 45 - opened.ackDelayMs) < 1e-6)
     const takeKey = (digest: Uint8Array) =>
-      toHex(digest) === toHex(replyKeyDigest(replySurb.encryptionKey)) ? replySurb.encryptionKey : undefined
+      toHex(digest) === toHex(replyKeyDigest(replySurb.encryptionKey))
+        ? { key: replySurb.encryptionKey, givenTo: undefined }
+        : undefined
     const message = openMessage(crypto, alice.keys, takeKey, opened.message)
     assert.ok(message.kind === 'fragment')
     assert.equal(message.fragment.total, 1)

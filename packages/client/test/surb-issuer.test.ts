@@ -26,17 +26,17 @@ const digest = (number: number) => replyKeyDigest(stubSurb(number).encryptionKey
 describe('a reply block that was given out', () => {
   it('is recognised by the digest of its key, once', () => {
     const { issuer } = scene()
-    issuer.given(stubSurb(1), 0)
-    issuer.given(stubSurb(2), 0)
+    issuer.given(stubSurb(1), 'gateway', 0)
+    issuer.given(stubSurb(2), 'gateway', 0)
     assert.equal(issuer.take(digest(3)), undefined)
-    assert.deepEqual(issuer.take(digest(1)), stubSurb(1).encryptionKey)
+    assert.deepEqual(issuer.take(digest(1))?.key, stubSurb(1).encryptionKey)
     assert.equal(issuer.take(digest(1)), undefined)
     assert.equal(issuer.outstanding, 1)
   })
 
   it('is forgotten after a day', () => {
     const { issuer } = scene()
-    for (const hour of [0, 1, 2]) issuer.given(stubSurb(hour), hour * HOUR)
+    for (const hour of [0, 1, 2]) issuer.given(stubSurb(hour), 'gateway', hour * HOUR)
     issuer.purge(24 * HOUR - 1)
     assert.equal(issuer.outstanding, 3)
     issuer.purge(25 * HOUR)
@@ -46,7 +46,7 @@ describe('a reply block that was given out', () => {
 
   it('is forgotten when there are too many, the oldest first', () => {
     const { issuer } = scene()
-    for (let number = 0; number < 200_010; number++) issuer.given(stubSurb(number), 0)
+    for (let number = 0; number < 200_010; number++) issuer.given(stubSurb(number), 'gateway', 0)
     assert.equal(issuer.outstanding, 200_000)
     assert.equal(issuer.take(digest(9)), undefined)
     assert.ok(issuer.take(digest(10)))
@@ -80,9 +80,9 @@ describe('the store', () => {
     const first = scene(store)
     const tag = first.issuer.tagFor(recipient(1))
     // Out of order, as after a step of the wall clock; and a fraction of a millisecond, as clocks have.
-    first.issuer.given(stubSurb(1), 10 * HOUR + 0.5)
-    first.issuer.given(stubSurb(2), 9 * HOUR)
-    first.issuer.given(stubSurb(3), 8 * HOUR)
+    first.issuer.given(stubSurb(1), 'gateway', 10 * HOUR + 0.5)
+    first.issuer.given(stubSurb(2), 'gateway', 9 * HOUR)
+    first.issuer.given(stubSurb(3), 'gateway', 8 * HOUR)
     first.issuer.take(digest(3))
     await first.journal.close()
     await store.write([
@@ -97,7 +97,7 @@ describe('the store', () => {
     assert.equal(second.issuer.outstanding, 2)
     second.issuer.purge(33 * HOUR)
     assert.equal(second.issuer.outstanding, 1, 'purged in order of their age')
-    assert.deepEqual(second.issuer.take(digest(1)), stubSurb(1).encryptionKey)
+    assert.deepEqual(second.issuer.take(digest(1))?.key, stubSurb(1).encryptionKey)
     await second.journal.close()
     const keys = await store.load('sent-reply-keys')
     assert.deepEqual([...keys.keys()], ['garbage'])

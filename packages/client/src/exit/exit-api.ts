@@ -2,6 +2,7 @@
  * Connections to the world through a network requester: the interface of `openExit`, types only. The engine below it is shared
  * by `createFetch`, the SOCKS5 door and the HTTP proxy.
  */
+import type { Clock, Random } from '@mixwright/runtime'
 import type { ByteStream } from '../streams/byte-stream.js'
 
 export interface ExitOptions {
@@ -21,6 +22,10 @@ export interface ExitOptions {
   readonly silenceMs?: number
   /** Connections at once; the next waits. @default 512 */
   readonly maximumConnections?: number
+  /** Tests only. @default the machine's */
+  readonly clock?: Clock
+  /** Tests only. @default the operating system's */
+  readonly random?: Random
 }
 
 /** Where to. The exit resolves names. */

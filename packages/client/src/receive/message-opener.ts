@@ -14,16 +14,18 @@ import {
   splitPushedMessage,
 } from '@mixwright/wire'
 import type { ClientKeys } from '../client-keys.js'
+import type { ReplyKey } from '../replies/surb-issuer.js'
 
 export type OpenedMessage =
   | { readonly kind: 'ack'; readonly identifier: FragmentIdentifier }
   | { readonly kind: 'cover-ack' }
   | { readonly kind: 'cover' }
-  | { readonly kind: 'fragment'; readonly fragment: Fragment }
+  /** `givenTo`: see `ReplyKey`; undefined also when it was encrypted to our address. */
+  | { readonly kind: 'fragment'; readonly fragment: Fragment; readonly givenTo: string | undefined }
   | { readonly kind: 'dropped'; readonly reason: 'invalid-ack' | 'too-short' | 'low-order-key' | 'no-fragment' }
 
 /** Gives, and uses up, the key of a reply block by its digest (32 bytes). */
-export type TakeReplyKey = (digest: Uint8Array) => Uint8Array | undefined
+export type TakeReplyKey = (digest: Uint8Array) => ReplyKey | undefined
 
 /** Never throws. */
 export function openMessage(
@@ -40,7 +42,8 @@ export function openMessage(
   const parts = splitPushedMessage(message)
   if (parts === undefined) return { kind: 'dropped', reason: 'too-short' }
   const { keyField, ciphertext } = parts
-  let key = takeReplyKey(keyField)
+  const replyKey = takeReplyKey(keyField)
+  let key = replyKey?.key
   if (key === undefined) {
     const shared = crypto.x25519(keys.encryptionSecret, keyField)
     if (shared === undefined) return { kind: 'dropped', reason: 'low-order-key' }
@@ -49,5 +52,6 @@ export function openMessage(
   const plaintext = crypto.aes128Ctr(key, ciphertext)
   if (isCover(plaintext)) return { kind: 'cover' }
   const fragment = decodeFragment(plaintext)
-  return fragment === undefined ? { kind: 'dropped', reason: 'no-fragment' } : { kind: 'fragment', fragment }
+  if (fragment === undefined) return { kind: 'dropped', reason: 'no-fragment' }
+  return { kind: 'fragment', fragment, givenTo: replyKey?.givenTo }
 }

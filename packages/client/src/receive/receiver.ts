@@ -22,7 +22,8 @@ export interface ReceiverOptions {
   readonly takeReplyKey: TakeReplyKey
   /** An ack of ours; false when nobody waited for it. */
   readonly onAck: (identifier: FragmentIdentifier) => boolean
-  readonly onMessage: (message: NymMessage) => void
+  /** `givenTo`: the address that the reply block of its last packet was given to, if it came by one of this run. */
+  readonly onMessage: (message: NymMessage, givenTo: string | undefined) => void
 }
 
 export class Receiver {
@@ -48,7 +49,7 @@ export class Receiver {
   async restore(store: ClientStore): Promise<void> {
     const { fragments, finished } = this.#options
     for (const setId of await finished.restore(store)) this.#reassembly.remember(setId)
-    for (const fragment of await fragments.restore(store)) this.#join(fragment, false)
+    for (const fragment of await fragments.restore(store)) this.#join(fragment, undefined, false)
   }
 
   /** What the gateway pushed. Never throws. */
@@ -65,7 +66,7 @@ export class Receiver {
         return
       case 'fragment':
         this.fragments++
-        this.#join(opened.fragment, true)
+        this.#join(opened.fragment, opened.givenTo, true)
         return
       case 'dropped':
         this.drop(opened.reason)
@@ -77,7 +78,7 @@ export class Receiver {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1)
   }
 
-  #join(fragment: Fragment, keep: boolean): void {
+  #join(fragment: Fragment, givenTo: string | undefined, keep: boolean): void {
     const { clock, fragments, finished, persistent } = this.#options
     const outcome = this.#reassembly.take(fragment, clock.monotonic())
     if (outcome.kind === 'kept' && keep && persistent) fragments.keep(fragment)
@@ -104,7 +105,7 @@ export class Receiver {
         if (message === undefined) this.drop('malformed-message')
         else {
           this.messages++
-          this.#options.onMessage(message)
+          this.#options.onMessage(message, givenTo)
         }
       }
     }

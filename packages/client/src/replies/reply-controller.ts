@@ -75,12 +75,12 @@ export class ReplyController {
   }
 
   /** Fresh reply blocks of ours for a recipient, recognised from now on; undefined while the network is unknown. */
-  issue(count: number): ReplySurbs | undefined {
+  issue(count: number, to: string): ReplySurbs | undefined {
     const { clock, issuer } = this.#options
     const topology = this.#options.topology()
     if (topology === undefined || !this.#options.builder().isUsable(topology)) return undefined
     const surbs = Array.from({ length: count }, () => this.#options.builder().surb(topology))
-    for (const surb of surbs) issuer.given(surb, clock.now())
+    for (const surb of surbs) issuer.given(surb, to, clock.now())
     return { rotation: rotationOfId(topology.rotationId), surbs }
   }
 
@@ -102,12 +102,15 @@ export class ReplyController {
     if (amount > 0) this.#request(senderTag, amount)
   }
 
-  /** A peer that holds our reply blocks asks for more. */
-  requested({ recipient, amount }: Extract<ReplyContent, { kind: 'surb-request' }>): void {
+  /**
+   * A peer that holds our reply blocks asks for more. `givenTo`: the address that the block it used for this was given to, if that is
+   * known: whoever asks with the blocks of one address gets none for another.
+   */
+  requested({ recipient, amount }: Extract<ReplyContent, { kind: 'surb-request' }>, givenTo: string | undefined): void {
     const { issuer, onDrop } = this.#options
     const tag = issuer.knownTag(recipient)
-    if (tag === undefined) return onDrop('surb-request-of-stranger')
     const text = formatRecipient(recipient)
+    if (tag === undefined || (givenTo !== undefined && givenTo !== text)) return onDrop('surb-request-of-stranger')
     let left = Math.min(amount, MOST_GRANTED)
     while (left > 0) {
       const underWay = this.#grantsUnderWay.get(text) ?? 0
@@ -120,7 +123,7 @@ export class ReplyController {
         lane: ADDITIONAL_SURBS_LANE,
         bytes: 460 * count,
         build: () => {
-          const surbs = this.issue(count)
+          const surbs = this.issue(count, text)
           if (surbs === undefined) return undefined
           return encodeNymMessage({ kind: 'repliable', senderTag: tag, content: { kind: 'additional-surbs', surbs } })
         },

@@ -17,11 +17,19 @@ const KEY_AGE_MS = 24 * 3_600_000
 
 const KEY_BYTES = 16
 
+/** What answers by a reply block are known by. */
+export interface ReplyKey {
+  /** 16 bytes. */
+  readonly key: Uint8Array
+  /** Address to which the block was given; undefined when an earlier run gave it. */
+  readonly givenTo: string | undefined
+}
+
 export class SurbIssuer {
   readonly #random: Random
   readonly #journal: Journal
   /** By digest in hexadecimal, oldest first. */
-  readonly #keys = new Map<string, { readonly key: Uint8Array; readonly givenAtMs: number }>()
+  readonly #keys = new Map<string, ReplyKey & { readonly givenAtMs: number }>()
   /** By the text of the recipient's address, used longest ago first. */
   readonly #tags = new Map<string, Uint8Array>()
 
@@ -32,11 +40,11 @@ export class SurbIssuer {
 
   /** Take over what an earlier process stored; what is malformed is left out. */
   async restore(store: ClientStore): Promise<void> {
-    const keys: [string, { key: Uint8Array; givenAtMs: number }][] = []
+    const keys: [string, ReplyKey & { givenAtMs: number }][] = []
     for (const [digest, value] of await store.load('sent-reply-keys')) {
       if (value.length !== KEY_BYTES + 8) continue
       const givenAtMs = Number(new DataView(value.buffer, value.byteOffset).getBigUint64(KEY_BYTES))
-      keys.push([digest, { key: value.slice(0, KEY_BYTES), givenAtMs }])
+      keys.push([digest, { key: value.slice(0, KEY_BYTES), givenTo: undefined, givenAtMs }])
     }
     keys.sort(([, a], [, b]) => a.givenAtMs - b.givenAtMs)
     for (const [digest, entry] of keys) this.#keys.set(digest, entry)
@@ -71,10 +79,10 @@ export class SurbIssuer {
     return this.#tags.get(formatRecipient(recipient))
   }
 
-  /** A reply block goes out: from now on its answer is recognised. */
-  given({ encryptionKey }: ReplySurb, nowMs: number): void {
+  /** A reply block goes out to an address: from now on its answer is recognised. */
+  given({ encryptionKey }: ReplySurb, givenTo: string, nowMs: number): void {
     const digest = toHex(replyKeyDigest(encryptionKey))
-    this.#keys.set(digest, { key: encryptionKey, givenAtMs: nowMs })
+    this.#keys.set(digest, { key: encryptionKey, givenTo, givenAtMs: nowMs })
     const value = new Uint8Array(KEY_BYTES + 8)
     value.set(encryptionKey)
     new DataView(value.buffer).setBigUint64(KEY_BYTES, BigInt(Math.floor(nowMs)))
@@ -83,11 +91,11 @@ export class SurbIssuer {
   }
 
   /** The key of an answer, by the digest in front of it (32 bytes). It is used up. */
-  take(digest: Uint8Array): Uint8Array | undefined {
+  take(digest: Uint8Array): ReplyKey | undefined {
     const text = toHex(digest)
-    const key = this.#keys.get(text)?.key
-    if (key !== undefined) this.#forget(text)
-    return key
+    const found = this.#keys.get(text)
+    if (found !== undefined) this.#forget(text)
+    return found
   }
 
   /** Forget what is too old to be answered; to be called now and then. */
