@@ -3,7 +3,7 @@
  * each option.
  */
 import type { Clock, Logger, MixError, Random } from '@mixwright/runtime'
-import type { TopologySource } from './directory/topology.js'
+import type { ListedRequester, TopologySource } from './directory/topology.js'
 import type { GatewayDoor } from './gateway/gateway-link.js'
 import type { Profile, ProfileName } from './profile.js'
 import type { ClientStore } from './store/client-store.js'
@@ -203,6 +203,8 @@ export interface Client extends AsyncDisposable {
    * one that was added last is asked first. Returns how to stop.
    */
   intercept(take: (message: ArrivedMessage) => boolean): () => void
+  /** Network requesters that the directory lists, read now; none where the network is known otherwise. Errors: `MIX_DIRECTORY_…`. */
+  requesters(signal?: AbortSignal): Promise<readonly ListedRequester[]>
   status(): ClientStatus
   /** Listen; returns how to stop. */
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void

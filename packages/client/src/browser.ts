@@ -6,13 +6,16 @@ import type { WebSocketLike } from './gateway/gateway-socket.js'
 
 export type * from './api.js'
 export { MOST_REPLY_SURBS } from './arguments.js'
-export type { RotationSchedule, Topology, TopologySource } from './directory/topology.js'
+export type { ListedRequester, RotationSchedule, Topology, TopologySource } from './directory/topology.js'
+export { openExit } from './exit/exit.js'
+export type * from './exit/exit-api.js'
 export type { GatewayDoor, GatewayLink, GatewayLinkEvents } from './gateway/gateway-link.js'
 export { LONGEST_MESSAGE_BYTES } from './message-data.js'
 export { PROFILES, type Profile, type ProfileName } from './profile.js'
 export { type ClientStore, STORE_TABLES, type StoreChange, type StoreTable } from './store/client-store.js'
 export { indexedDbStore } from './store/indexed-db-store.js'
 export { memoryStore } from './store/memory-store.js'
+export type { ByteStream } from './streams/byte-stream.js'
 
 /**
  * Connect to a mixnet; resolves when messages can be sent. Errors are `MixError`s: `MIX_OPTIONS`, `MIX_DIRECTORY_…`,

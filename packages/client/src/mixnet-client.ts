@@ -18,6 +18,7 @@ import type {
 import { laneName } from './arguments.js'
 import type { ClientKeys } from './client-keys.js'
 import { clientStatus } from './client-status.js'
+import type { ListedRequester } from './directory/topology.js'
 import type { TopologyKeeper } from './directory/topology-keeper.js'
 import { Emitter } from './emitter.js'
 import type { GatewayKeeper } from './gateway/gateway-keeper.js'
@@ -285,6 +286,10 @@ export class MixnetClient implements Client {
   closeLane(lane: bigint | number): void {
     const reason = new MixError('MIX_LANE_CLOSED', 'The lane of this message was closed.', { kind: 'usage' })
     this.#outbox.closeLane(laneName(lane), reason)
+  }
+
+  requesters(signal?: AbortSignal): Promise<readonly ListedRequester[]> {
+    return this.#topology.readRequesters(signal)
   }
 
   status(): ClientStatus {

@@ -213,6 +213,40 @@ export {
 } from './mix/noise-frame.js'
 export { ACK_PACKET_BYTES, encodeSurbAck, SURB_ACK_BYTES, type SurbAck, splitSurbAck } from './mix/surb-ack.js'
 export { answerVerlocEcho, encodeVerlocEcho, VERLOC_ECHO_BYTES, VERLOC_REPLY_BYTES } from './mix/verloc.js'
+// service providers: socks5 over the mixnet, streams
+export type { ControlRequest, ControlResponse } from './provider/control.js'
+export {
+  type ExitPolicy,
+  type ExitPolicyRule,
+  evaluateExitPolicy,
+  exitPolicyFromJson,
+  exitPolicyJson,
+  exitPolicySchema,
+  formatExitPolicy,
+  parseExitPolicy,
+} from './provider/exit-policy.js'
+export { isGloballyRoutable } from './provider/globally-routable.js'
+export { OrderedBuffer, type OrderedRead, type OrderedWrite } from './provider/ordered-buffer.js'
+export { decodeProviderRequest, encodeProviderRequest, type ProviderRequest } from './provider/provider-request.js'
+export {
+  decodeProviderResponse,
+  encodeProviderResponse,
+  type ProviderResponse,
+  type QueryAnswer,
+} from './provider/provider-response.js'
+export {
+  CURRENT_VERSIONS,
+  type MalformedMessage,
+  type ProviderVersion,
+  type ProviderVersions,
+} from './provider/provider-version.js'
+export { joinRemote, splitRemote } from './provider/remote.js'
+export { decodeStreamFrame, encodeStreamFrame, STREAM_FRAME_TYPES, type StreamFrame } from './provider/stream-frame.js'
+export {
+  decodeTcpProxyMessage,
+  encodeTcpProxyMessage,
+  type TcpProxyMessage,
+} from './provider/tcp-proxy-message.js'
 export {
   decodeRecipient,
   encodeRecipient,

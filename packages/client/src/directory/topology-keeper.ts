@@ -5,7 +5,7 @@
  */
 import { type Clock, MixError, type Random, type Timer, uniform } from '@mixwright/runtime'
 import { epochStartMs, expectedEpoch, isEpochStuck, keysGoodUntilMs } from './rotation-schedule.js'
-import type { RotationSchedule, Topology, TopologySource } from './topology.js'
+import type { ListedRequester, RotationSchedule, Topology, TopologySource } from './topology.js'
 
 /** What a keeper tells, after its first reading. Nothing is told after `close`. */
 export interface TopologyKeeperEvents {
@@ -99,6 +99,11 @@ export class TopologyKeeper {
     const { clock } = this.#options
     const tooSoon = this.#reading === undefined && clock.monotonic() - this.#endedAt < ASKED_INTERVAL_MS
     return tooSoon || this.#abort.signal.aborted ? Promise.resolve() : this.#refresh()
+  }
+
+  /** Network requesters, read now; none where the source knows of none. Rejects as the source does. */
+  async readRequesters(signal?: AbortSignal): Promise<readonly ListedRequester[]> {
+    return (await this.#options.source.readRequesters?.(signal)) ?? []
   }
 
   /** Stop; idempotent. A reading under way is cut off. */

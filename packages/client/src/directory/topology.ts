@@ -35,10 +35,21 @@ export interface RotationSchedule {
   readonly knownEpochStartMs: number
 }
 
+/** A network requester that a node of the network carries (06-service-providers §9). */
+export interface ListedRequester {
+  /** `identity.encryption@gateway`. */
+  readonly address: string
+  /** Identity of the node that carries it, base58. */
+  readonly gateway: string
+  readonly usesExitPolicy: boolean
+}
+
 /** Where topologies come from: `directory-reader.ts` over HTTP; anything else in tests. */
 export interface TopologySource {
   /** Read the network now. Rejects with a `MixError` (`MIX_DIRECTORY_…`), or with the signal's reason. */
   read(signal?: AbortSignal): Promise<Topology>
   /** Read the schedule of epochs. */
   readSchedule(signal?: AbortSignal): Promise<RotationSchedule>
+  /** Read which network requesters there are. Absent: nobody knows. */
+  readRequesters?(signal?: AbortSignal): Promise<readonly ListedRequester[]>
 }

@@ -4,7 +4,7 @@
  */
 import { MixError } from '@mixwright/runtime'
 import { decodeNodeAddress, encodeNodeAddress, nodeAddress } from '@mixwright/sphinx'
-import { BincodeReader, BincodeWriter, malformed } from './bincode.js'
+import { BincodeReader, BincodeWriter, type ByteOrder, malformed } from '../bincode.js'
 
 export interface Schema<T> {
   write(writer: BincodeWriter, value: T): void
@@ -15,16 +15,16 @@ export interface Schema<T> {
 
 export type ValueOf<S> = S extends Schema<infer T> ? T : never
 
-/** The value as bincode. */
-export function toBincode<T>(schema: Schema<T>, value: T): Uint8Array {
-  const writer = new BincodeWriter()
+/** The value as bincode; the directory's byte order unless another is named. */
+export function toBincode<T>(schema: Schema<T>, value: T, order: ByteOrder = 'little'): Uint8Array {
+  const writer = new BincodeWriter(order)
   schema.write(writer, value)
   return writer.finish()
 }
 
 /** Read a whole bincode document. Error: `MIX_BINCODE`, kind `peer`. */
-export function fromBincode<T>(schema: Schema<T>, bytes: Uint8Array): T {
-  const reader = new BincodeReader(bytes)
+export function fromBincode<T>(schema: Schema<T>, bytes: Uint8Array, order: ByteOrder = 'little'): T {
+  const reader = new BincodeReader(bytes, order)
   const value = schema.read(reader)
   reader.finish()
   return value
@@ -35,7 +35,8 @@ export function fromJson<T>(schema: Schema<T>, value: unknown): T {
   return schema.check(value, '')
 }
 
-function wrong(path: string, expected: string): MixError {
+/** What `check` throws: `MIX_DOCUMENT`, kind `peer`, naming the field. */
+export function wrong(path: string, expected: string): MixError {
   const message = `The document is malformed: ${path === '' ? 'it' : path} should be ${expected}.`
   return new MixError('MIX_DOCUMENT', message, { kind: 'peer', data: { path, expected } })
 }

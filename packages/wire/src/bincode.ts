@@ -1,16 +1,25 @@
 /**
- * Bincode as the directory uses it (03-directory §3.2): little endian, integers of 16 bits and more as varints, no self
- * description, trailing bytes an error. Bytes to values only; what the values mean is in `schema.ts`.
+ * Bincode: integers of 16 bits and more as varints, no self description, trailing bytes an error. The directory writes
+ * little endian (03-directory §3.2), service providers big endian (06-service-providers §1.1, profile BV).
+ * Bytes to values only; what the values mean is in `directory/schema.ts`.
  */
 import { MixError } from '@mixwright/runtime'
+
+/** Of the bytes behind a varint's marker. */
+export type ByteOrder = 'little' | 'big'
 
 /** Largest integer that JavaScript holds exactly; documents of this directory stay far below. */
 const MAX_INTEGER = Number.MAX_SAFE_INTEGER
 
 /** Appends to a growing buffer. */
 export class BincodeWriter {
+  readonly #little: boolean
   #buffer = new Uint8Array(1024)
   #length = 0
+
+  constructor(order: ByteOrder) {
+    this.#little = order === 'little'
+  }
 
   byte(value: number): void {
     this.#grow(1)
@@ -30,9 +39,9 @@ export class BincodeWriter {
     this.byte(width === 2 ? 0xfb : width === 4 ? 0xfc : 0xfd)
     this.#grow(width)
     const view = new DataView(this.#buffer.buffer, this.#length, width)
-    if (width === 2) view.setUint16(0, value, true)
-    else if (width === 4) view.setUint32(0, value, true)
-    else view.setBigUint64(0, BigInt(value), true)
+    if (width === 2) view.setUint16(0, value, this.#little)
+    else if (width === 4) view.setUint32(0, value, this.#little)
+    else view.setBigUint64(0, BigInt(value), this.#little)
     this.#length += width
   }
 
@@ -57,10 +66,12 @@ export class BincodeWriter {
 /** Reads from front to back; every error is a `MixError` `MIX_BINCODE`, kind `peer`. */
 export class BincodeReader {
   readonly #bytes: Uint8Array
+  readonly #little: boolean
   #offset = 0
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, order: ByteOrder) {
     this.#bytes = bytes
+    this.#little = order === 'little'
   }
 
   byte(): number {
@@ -107,9 +118,9 @@ export class BincodeReader {
     const width = first === 0xfb ? 2 : first === 0xfc ? 4 : 8
     const bytes = this.bytes(width)
     const view = new DataView(bytes.buffer, bytes.byteOffset, width)
-    if (width === 2) return view.getUint16(0, true)
-    if (width === 4) return view.getUint32(0, true)
-    const value = view.getBigUint64(0, true)
+    if (width === 2) return view.getUint16(0, this.#little)
+    if (width === 4) return view.getUint32(0, this.#little)
+    const value = view.getBigUint64(0, this.#little)
     if (value > BigInt(MAX_INTEGER)) throw malformed('a number is too large')
     return Number(value)
   }
