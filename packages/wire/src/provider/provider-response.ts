@@ -13,7 +13,6 @@ import {
   frameProviderData,
   type MalformedMessage,
   malformed,
-  NEWEST_SOCKS5,
   type ProviderVersion,
   type ProviderVersions,
   unframe,
@@ -60,17 +59,18 @@ const exitPolicyAnswer = struct({ enabled: bool, upstream: string, policy: optio
 
 /**
  * Write a response as a whole message. A legacy socks5 response has no version byte, so that flags from 3 on would be read as
- * one: query answers and credits are always in the current socks5 version.
+ * one: query answers and credits of a legacy pair are written in the current socks5 version.
  */
 export function encodeProviderResponse(response: ProviderResponse): Uint8Array {
   if (response.kind === 'control') return encodeControlResponse(response)
   const { versions, kind } = response
-  const socks5 = kind === 'query' || kind === 'credit' ? CURRENT_VERSIONS.socks5 : versions.socks5
+  const hasNoLegacy = kind === 'query' || kind === 'credit'
+  const socks5 = versions.socks5 === 'legacy' && hasNoLegacy ? CURRENT_VERSIONS.socks5 : versions.socks5
   const head = socks5 === 'legacy' ? [FLAGS[kind]] : [socks5, FLAGS[kind]]
   return frameProviderData(versions.interface, concatBytes(Uint8Array.from(head), ...bodyOf(response)))
 }
 
-/** Read a message. Never throws. `data` is a view. */
+/** Read a message, of any newer version too, as official clients do. Never throws. `data` is a view. */
 export function decodeProviderResponse(bytes: Uint8Array): ProviderResponse | MalformedMessage {
   const outer = unframe(bytes)
   if (outer.kind === 'malformed') return outer
@@ -113,7 +113,6 @@ function decodeSocks5Response(
 ): ProviderResponse | MalformedMessage {
   if (bytes.length === 0) return malformed('too-short')
   const socks5 = versionOf(bytes[0]!)
-  if (socks5 !== 'legacy' && socks5 > NEWEST_SOCKS5) return malformed('unsupported-version')
   const versions = { interface: interfaceVersion, socks5 }
   const [flag, body] = socks5 === 'legacy' ? [bytes[0], bytes.subarray(1)] : [bytes[1], bytes.subarray(2)]
   switch (flag) {

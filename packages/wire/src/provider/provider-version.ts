@@ -62,5 +62,5 @@ export function versionByte(version: ProviderVersion): number {
   return version === 'legacy' ? 0 : version
 }
 
-/** No socks5 protocol version above this one is understood. */
+/** No request of a socks5 protocol version above this one is understood. */
 export const NEWEST_SOCKS5 = CURRENT
