@@ -215,6 +215,7 @@ export { ACK_PACKET_BYTES, encodeSurbAck, SURB_ACK_BYTES, type SurbAck, splitSur
 export { answerVerlocEcho, encodeVerlocEcho, VERLOC_ECHO_BYTES, VERLOC_REPLY_BYTES } from './mix/verloc.js'
 // service providers: socks5 over the mixnet, streams
 export type { ControlRequest, ControlResponse } from './provider/control.js'
+export { CREDIT_STEP_BYTES, CREDIT_WINDOW_BYTES, RESET_CREDIT } from './provider/credit.js'
 export {
   type ExitPolicy,
   type ExitPolicyRule,

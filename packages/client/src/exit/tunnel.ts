@@ -10,10 +10,17 @@
  * | 1 MiB that the app did not read | our requester waits; an official one knows no credit: at 16 MiB the connection is reset |
  */
 import { type Clock, MixError } from '@mixwright/runtime'
-import { joinRemote, OrderedBuffer, type ProviderResponse, type Recipient } from '@mixwright/wire'
+import {
+  CREDIT_STEP_BYTES,
+  CREDIT_WINDOW_BYTES,
+  joinRemote,
+  OrderedBuffer,
+  type ProviderResponse,
+  RESET_CREDIT,
+  type Recipient,
+} from '@mixwright/wire'
 import type { SendHandle } from '../api.js'
 import { ByteStreamPair } from '../streams/byte-stream.js'
-import { CREDIT_STEP_BYTES, CREDIT_WINDOW_BYTES, RESET_CREDIT } from './credit.js'
 import type { ExitConnection, ExitTarget } from './exit-api.js'
 import { exitError, requesterError } from './exit-error.js'
 
