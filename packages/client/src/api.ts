@@ -7,6 +7,10 @@ import type { ListedRequester, TopologySource } from './directory/topology.js'
 import type { GatewayDoor } from './gateway/gateway-link.js'
 import type { Profile, ProfileName } from './profile.js'
 import type { ClientStore } from './store/client-store.js'
+import type { IncomingStream, OpenStreamOptions, OutgoingStream } from './streams/stream-api.js'
+
+export type { ByteStream } from './streams/byte-stream.js'
+export type { ClientStream, IncomingStream, OpenStreamOptions, OutgoingStream } from './streams/stream-api.js'
 
 /** What may be sent: text goes as its UTF-8 bytes; a stream is read to its end first. */
 export type MessageData = string | Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>
@@ -203,6 +207,17 @@ export interface Client extends AsyncDisposable {
    * one that was added last is asked first. Returns how to stop.
    */
   intercept(take: (message: ArrivedMessage) => boolean): () => void
+  /**
+   * Open a stream to a client that takes `streams()`. Returns at once, and never throws: errors, those of the arguments too
+   * (`MIX_ADDRESS`, `MIX_REPLY_SURBS`, `MIX_STREAM_LIMIT`), come through `opened`, `closed` and the streams. What is
+   * written first arrives, or is an error within 10 s. One write of up to 64 KiB is one message.
+   */
+  openStream(address: string, options?: OpenStreamOptions): OutgoingStream
+  /**
+   * Streams that others open; each goes to one reader. From the first call on, messages that are frames of streams do not come to
+   * `messages()`. 64 may wait; further ones, and all while nobody reads this, are refused. Ends when the client closes.
+   */
+  streams(): AsyncIterableIterator<IncomingStream>
   /** Network requesters that the directory lists, read now; none where the network is known otherwise. Errors: `MIX_DIRECTORY_…`. */
   requesters(signal?: AbortSignal): Promise<readonly ListedRequester[]>
   status(): ClientStatus

@@ -40,6 +40,8 @@ import { SendStream } from './send/send-stream.js'
 import { Transmitter } from './send/transmitter.js'
 import type { ClientStore } from './store/client-store.js'
 import { Journal } from './store/journal.js'
+import type { IncomingStream, OpenStreamOptions, OutgoingStream } from './streams/stream-api.js'
+import { StreamMux } from './streams/stream-mux.js'
 import { messageTo, replyTo, type WithData } from './submissions.js'
 
 /** How often messages that are too old are looked for. */
@@ -87,6 +89,8 @@ export class MixnetClient implements Client {
   readonly #messages = { sent: 0, acknowledged: 0, failed: 0 }
   /** The one that was added last comes first. */
   #interceptors: { readonly take: (message: ArrivedMessage) => boolean }[] = []
+  /** From the first stream on. */
+  #streams: StreamMux | undefined
   #whenIdle: (() => void) | undefined
   #expiring: Timer | undefined
 
@@ -275,6 +279,26 @@ export class MixnetClient implements Client {
     }
   }
 
+  openStream(address: string, options?: OpenStreamOptions): OutgoingStream {
+    return this.#mux.open(address, options)
+  }
+
+  streams(): AsyncIterableIterator<IncomingStream> {
+    return this.#mux.incoming()
+  }
+
+  get #mux(): StreamMux {
+    const { clock, random } = this.#parts
+    this.#streams ??= new StreamMux({
+      client: this,
+      clock,
+      random,
+      onDrop: (reason) => this.#receiver.drop(reason),
+    })
+    if (this.#state !== 'open') this.#streams.close(clientClosed())
+    return this.#streams
+  }
+
   on<E extends keyof ClientEvents>(event: E, listener: (detail: ClientEvents[E]) => void): () => void {
     return this.#emitter.on(event, listener)
   }
@@ -327,6 +351,7 @@ export class MixnetClient implements Client {
   }
 
   async #close(flushMs: number): Promise<void> {
+    this.#streams?.close(clientClosed())
     this.#state = 'closing'
     if (this.#outbox.messages > 0 && flushMs > 0) {
       const { promise, resolve } = whenever()
@@ -336,7 +361,7 @@ export class MixnetClient implements Client {
       timer.cancel()
     }
     this.#state = 'closed'
-    const reason = new MixError('MIX_CLIENT_CLOSED', 'The client was closed.', { kind: 'usage' })
+    const reason = clientClosed()
     this.#ending.abort(reason)
     this.#outbox.close(reason)
     this.#stream.stop()
@@ -439,6 +464,10 @@ export class MixnetClient implements Client {
     const waitingPackets = this.#lanes.waitingFor(senderTag)
     this.#emitter.emit('replies', { senderTag, waitingPackets, surbs: this.#pools.available(senderTag) })
   }
+}
+
+function clientClosed(): MixError {
+  return new MixError('MIX_CLIENT_CLOSED', 'The client was closed.', { kind: 'usage' })
 }
 
 function whenever(): { promise: Promise<void>; resolve: () => void } {

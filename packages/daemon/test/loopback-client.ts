@@ -67,6 +67,22 @@ export class LoopbackClient implements Client {
     }
   }
 
+  intercept(): () => void {
+    throw new Error('nobody asks')
+  }
+
+  async requesters(): Promise<readonly []> {
+    return []
+  }
+
+  openStream(): never {
+    throw new Error('nobody asks')
+  }
+
+  streams(): never {
+    throw new Error('nobody asks')
+  }
+
   laneLength(lane: bigint | number): number {
     return this.laneLengths.get(lane) ?? 0
   }

@@ -3,6 +3,11 @@
  * connection through an exit (§2.4) have in common. What comes is kept until the app reads it; the bound on that is its
  * owner's, who is told of every byte read. What the app writes is handed over one chunk at a time, at the owner's pace.
  */
+import { concatBytes } from '@mixwright/runtime'
+
+/** Chunks that wait as they came; behind them small ones are put together, so that a peer's single bytes do not cost a hundred each. */
+const CHUNKS_APART = 64
+const GATHERED_BYTES = 16_384
 
 /** A connection in both directions. */
 export interface ByteStream {
@@ -33,7 +38,8 @@ export class ByteStreamPair implements ByteStream {
   readonly #waiting: Uint8Array[] = []
   #waitingBytes = 0
   #ended = false
-  #over = false
+  /** Nothing can be handed to the app any more. */
+  #closed = false
   #wanted = false
   readonly #owner: ByteStreamOwner
 
@@ -49,6 +55,7 @@ export class ByteStreamPair implements ByteStream {
           this.#hand()
         },
         cancel: (reason) => {
+          this.#closed = true
           this.#drop()
           owner.abort(reason)
         },
@@ -73,31 +80,31 @@ export class ByteStreamPair implements ByteStream {
 
   /** Bytes came, in order. Ignored after the end. */
   push(bytes: Uint8Array): void {
-    if (this.#ended || this.#over || bytes.length === 0) return
-    this.#waiting.push(bytes)
+    if (this.#ended || this.#closed || bytes.length === 0) return
+    const last = this.#waiting.length < CHUNKS_APART ? undefined : this.#waiting.at(-1)
+    if (last !== undefined && last.length + bytes.length <= GATHERED_BYTES)
+      this.#waiting[this.#waiting.length - 1] = concatBytes(last, bytes)
+    else this.#waiting.push(bytes)
     this.#waitingBytes += bytes.length
     this.#hand()
   }
 
   /** The peer's direction has ended in order. */
   end(): void {
-    if (this.#ended || this.#over) return
+    if (this.#ended || this.#closed) return
     this.#ended = true
     this.#hand()
   }
 
   /** The connection failed: both directions error, and what was not read is dropped. Does nothing after the end of both. */
   fail(reason: unknown): void {
-    if (this.#over) return
     this.#drop()
     if (!this.#closed) this.#incoming.error(reason)
+    this.#closed = true
     this.#outgoing.error(reason)
   }
 
-  #closed = false
-
   #drop(): void {
-    this.#over = true
     this.#waiting.length = 0
     this.#waitingBytes = 0
   }
@@ -110,7 +117,7 @@ export class ByteStreamPair implements ByteStream {
       this.#incoming.enqueue(first)
       this.#owner.read(first.length)
     }
-    if (this.#ended && this.#waiting.length === 0 && !this.#closed && !this.#over) {
+    if (this.#ended && this.#waiting.length === 0 && !this.#closed) {
       this.#closed = true
       this.#incoming.close()
     }
