@@ -20,6 +20,7 @@ import {
   type Recipient,
 } from '@mixwright/wire'
 import type { SendHandle } from '../api.js'
+import { type Deferred, deferred } from '../deferred.js'
 import { ByteStreamPair } from '../streams/byte-stream.js'
 import type { ExitConnection, ExitTarget } from './exit-api.js'
 import { exitError, requesterError } from './exit-error.js'
@@ -79,7 +80,7 @@ export class Tunnel implements ExitConnection {
   #limit: bigint | undefined
   #unsent = 0
   #unacknowledged = 0
-  #finishing: ReturnType<typeof deferred> | undefined
+  #finishing: Deferred | undefined
   #finished = false
   // What we get.
   #readBytes = 0
@@ -305,13 +306,3 @@ export class Tunnel implements ExitConnection {
 const EMPTY = new Uint8Array(0)
 
 /** A promise, and how to settle it; a rejection that nobody reads disturbs nobody. */
-function deferred(): { promise: Promise<void>; resolve: () => void; reject: (reason: unknown) => void } {
-  let resolve!: () => void
-  let reject!: (reason: unknown) => void
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes
-    reject = no
-  })
-  promise.catch(() => {})
-  return { promise, resolve, reject }
-}
