@@ -58,8 +58,11 @@ export interface ConnectOptions {
   readonly clock?: Clock
   /** Tests only. @default the operating system's */
   readonly random?: Random
-  /** Tests only: links to a network that is not there. @default the gateway's websocket */
-  readonly door?: GatewayDoor
+  /**
+   * Another way to the gateway, made for our Ed25519 identity (32 bytes): that of a client inside a node, or of a network that is not
+   * there. @default the gateway's websocket
+   */
+  readonly door?: GatewayDoor | ((identity: Uint8Array) => GatewayDoor)
 }
 
 export interface SendOptions {

@@ -112,7 +112,10 @@ class Opening {
       keptReplySurbs: this.#options.keptReplySurbs ?? 5,
     })
     this.#made = { crypto, keys }
-    const door = this.#options.door ?? (await this.#door(crypto, keys.identitySeed, registration, topology.lastRead))
+    const { door: given } = this.#options
+    const door =
+      (typeof given === 'function' ? given(keys.identityKey) : given) ??
+      (await this.#door(crypto, keys.identitySeed, registration, topology.lastRead))
     const gateway = this.#keep(door)
     this.#gateway = gateway
     this.#client = client

@@ -1,1 +1,5 @@
+export type { AppDoorOptions } from './app-door.js'
+export { HttpProxy, type HttpProxyOptions } from './http-proxy/server.js'
+export { type IsolatedClient, IsolatedExits } from './isolated-exits.js'
+export { Socks5Proxy, type Socks5ProxyOptions } from './socks5/server.js'
 export { WebSocketApi, type WebSocketApiOptions } from './websocket-api/server.js'

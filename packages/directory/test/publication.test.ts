@@ -29,6 +29,7 @@ function listed(node: FakeNode, nodeId: number, performance = 1): ListedNode {
       buildInformation: body('/build-information'),
       websockets: body('/gateway/client-interfaces/mixnet-websockets'),
       auxiliaryDetails: body('/auxiliary-details'),
+      networkRequester: null,
     },
   }
 }

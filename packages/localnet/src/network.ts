@@ -18,6 +18,7 @@ import { type CryptoProvider, type CryptoProviderName, loadCryptoProvider } from
 import { Directories } from './directories.js'
 import { clientEnvironment, dotenv } from './environment.js'
 import { NetworkClient } from './network-client.js'
+import { NetworkServices, type ServiceAddresses } from './network-services.js'
 import { type NetworkAccess, NodeHandle, type NodePorts, type Surroundings } from './node-handle.js'
 import { type SavedNetwork, StateDirectory } from './state-directory.js'
 
@@ -73,6 +74,16 @@ export interface NetworkOptions {
   /** Epochs that a Sphinx key lasts; at least 3. @default 24 */
   readonly validityEpochs?: number
   /**
+   * The last gateway carries an exit, a network requester, which connects to anything that this machine reaches, itself included; and an
+   * echo service runs. @default false
+   */
+  readonly services?: boolean
+  /**
+   * A SOCKS5 door to the exit on this port of 127.0.0.1, 0 for any free one or the one it had; needs `services`. Its client sends by
+   * `clientProfile`. @default none
+   */
+  readonly socks5?: number
+  /**
    * Nodes that run elsewhere, an official nym-node included: addresses of their HTTP APIs, `http://host:port`. Each is asked
    * until it answers; the start does not wait for them.
    */
@@ -114,15 +125,18 @@ export class Network implements AsyncDisposable {
   readonly #handles: readonly NodeHandle[]
   readonly #state: StateDirectory
   readonly #directories: Directories
+  readonly #services: NetworkServices | undefined
   #closing: Promise<void> | undefined
 
   private constructor(
     directories: Directories,
     handles: readonly NodeHandle[],
     clients: readonly NetworkClient[],
+    services: NetworkServices | undefined,
     state: StateDirectory,
     crypto: CryptoProvider,
   ) {
+    this.#services = services
     this.#directories = directories
     this.access = directories.access
     this.nymApiUrl = this.access.directory[0]!
@@ -193,8 +207,26 @@ export class Network implements AsyncDisposable {
           })
         })
       await all(opened)
-      state.save(savedForm(plan, directories, handles, clients))
-      return new Network(directories, handles, clients, state, crypto)
+      const services = options.services
+        ? await NetworkServices.open({
+            access: directories.access,
+            gateway: handles.at(-1)!,
+            socksPort: options.socks5 === 0 ? (saved?.socksPort ?? 0) : options.socks5,
+            profile: options.clientProfile ?? 'local',
+            storeFile: options.dataDirectory === undefined ? undefined : (name) => state.serviceStoreFile(name),
+            clock,
+            random: surroundings.random,
+            logger: surroundings.logger,
+          })
+        : undefined
+      if (services) started.push(services)
+      // So that the exit is listed.
+      if (services) await directories.refresh()
+      state.save({
+        ...savedForm(plan, directories, handles, clients),
+        socksPort: services?.socksPort ?? saved?.socksPort,
+      })
+      return new Network(directories, handles, clients, services, state, crypto)
     } catch (error) {
       for (const part of started.reverse()) await part.close()
       throw error
@@ -248,10 +280,20 @@ export class Network implements AsyncDisposable {
     return client
   }
 
+  /** Addresses of the services that run, undefined without. */
+  get services(): ServiceAddresses | undefined {
+    return this.#services?.addresses
+  }
+
+  /** The SOCKS5 door, `socks5h://127.0.0.1:port`, where there is one. */
+  get socks5Url(): string | undefined {
+    return this.#services?.socksUrl
+  }
+
   /** Stop everything and remove what is temporary. May be called more than once. */
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      await all(this.clients.map((client) => client.close()))
+      await all([...this.clients.map((client) => client.close()), this.#services?.close() ?? Promise.resolve()])
       await Promise.all([this.#directories.close(), ...this.#handles.map((handle) => handle.stop({ drainMs: 0 }))])
       await this.#state.close()
     })()

@@ -12,6 +12,7 @@ import {
   type NodeRole,
 } from '@mixwright/node'
 import { type Clock, type Logger, MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
+import { ExitNode, type ExitNodeOptions } from '@mixwright/services'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
 
@@ -145,6 +146,17 @@ export class NodeHandle {
     await this.#node?.refreshTopology()
     // The reading may have been under way since before there were lists.
     if (this.#node?.routable === false) await this.#node.refreshTopology()
+  }
+
+  /**
+   * Gateways: carry a network requester, which reaches this machine too; `options` are those of its client. Lasts until the node
+   * stops. Error: `MIX_OPTIONS` when it does not run; those of `ExitNode.start`.
+   */
+  async openExit(options: Omit<ExitNodeOptions, 'node' | 'metrics' | 'policy'>): Promise<ExitNode> {
+    const node = this.#node
+    if (node === undefined) throw new MixError('MIX_OPTIONS', `${this.name} does not run.`, { kind: 'usage' })
+    const { metrics } = this
+    return ExitNode.start({ ...options, node, metrics, policy: { kind: 'open' }, allowLocalIps: true })
   }
 
   /**

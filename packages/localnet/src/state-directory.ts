@@ -32,6 +32,8 @@ const networkFile = z.strictObject({
   ),
   /** Clients, also those that did not run the last time; `port` is that of the local websocket. */
   clients: z.array(z.strictObject({ name: z.string(), port })).default([]),
+  /** Of the SOCKS5 door, when there was one. */
+  socksPort: port.optional(),
 })
 
 /** What a network needs to come back as the same one. Keys and mailboxes are in files of their own. */
@@ -112,6 +114,11 @@ export class StateDirectory {
   /** Path of the store of one client; its directory need not exist. */
   clientStoreFile(name: string): string {
     return join(this.path, 'clients', name, 'client.sqlite')
+  }
+
+  /** Path of the store of a service's client; its directory need not exist. */
+  serviceStoreFile(name: string): string {
+    return join(this.path, 'services', name, 'client.sqlite')
   }
 
   /** Path of the dotenv file for Rust programs. */

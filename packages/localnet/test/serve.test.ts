@@ -1,5 +1,7 @@
 /** `serve` on a real network: anonymous clients, restarts, load, an orderly end, and how it is watched. */
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -95,6 +97,36 @@ describe('a service', () => {
     await alice.message('done at last: slow')
     assert.deepEqual(handled, ['quick', 'slow'])
     assert.equal(second.health().messages.waiting, 0)
+  })
+
+  it('handles again what a killed process had not finished', async () => {
+    const dataDirectory = join(scratch, 'killed')
+    const program = `
+      import { serve } from '@mixwright/services'
+      const handler = (message) => (message.text() === 'slow' ? new Promise(() => {}) : 'done: ' + message.text())
+      const { address } = await serve(handler, ${JSON.stringify({ ...net.access, profile: 'local', dataDirectory })})
+      console.log(address)`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { cwd: import.meta.dirname })
+    const [line] = await once(child.stdout, 'data')
+    const address = String(line).trim()
+    await using alice = await guest()
+    await alice.client.send(address, 'slow', { replySurbs: 5 }).acknowledged
+    // Its answer is in the store, and so is all that came before it.
+    await ask(alice, address, 'quick', 'done: quick')
+    child.kill('SIGKILL')
+    await once(child, 'close')
+
+    const handled: string[] = []
+    await using service = await start(
+      (message) => {
+        handled.push(message.text())
+        return 'done at last'
+      },
+      { dataDirectory },
+    )
+    assert.equal(service.address, address)
+    await alice.message('done at last')
+    assert.equal(handled[0], 'slow')
   })
 
   it('sends the answers of handlers that ran when it was closed', async () => {

@@ -1,8 +1,14 @@
 export { DEFAULT_GATEWAY_LIMITS, type GatewayLimits, LOCAL_GATEWAY_LIMITS } from './gateway/door/gateway-limits.js'
 export type { WebSocketListenerOptions } from './gateway/door/websocket-listener.js'
 export { type ClientListener, Gateway, type GatewayOptions } from './gateway/gateway.js'
+export type { LocalDoor, LocalLink, LocalLinkEvents } from './gateway/local-door.js'
 export type { SessionSocket } from './gateway/session.js'
-export type { NodeDescription } from './http/node-description.js'
+export {
+  BUILD_INFORMATION,
+  type CarriedPolicy,
+  type CarriedRequester,
+  type NodeDescription,
+} from './http/node-description.js'
 export { createNodeKeys, loadOrCreateNodeKeys, type NodeKeys } from './keys/node-keys.js'
 export type { AcceptOptions, Link, LinkEvents, LinkServer, Links } from './link/link.js'
 export { tcpLinks } from './link/tcp-links.js'

@@ -6,11 +6,17 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, type Logger, type MemoryMetrics, MixError, type Random, sleep } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
-import type { CryptoProvider } from '@mixwright/sphinx'
+import { type CryptoProvider, PACKET_SIZES } from '@mixwright/sphinx'
 import { encodeBase58, type FrameVersion, type MixPacket } from '@mixwright/wire'
 import { Gateway, type GatewayOptions } from './gateway/gateway.js'
+import type { LocalDoor } from './gateway/local-door.js'
 import { NodeApi } from './http/node-api.js'
-import { describeNode, type NodeDescription, type OperatorDescription } from './http/node-description.js'
+import {
+  type CarriedRequester,
+  describeNode,
+  type NodeDescription,
+  type OperatorDescription,
+} from './http/node-description.js'
 import { KeyRotation } from './keys/key-rotation.js'
 import { type NodeKeys, SPHINX_KEY_FILE } from './keys/node-keys.js'
 import { SphinxKeyFile } from './keys/sphinx-key-file.js'
@@ -113,8 +119,17 @@ export class Node {
   readonly #clock: Clock
   readonly #parts: Parts
   readonly #describe: () => NodeDescription
+  readonly #carried: Carried
+  readonly #announce: () => void
 
-  private constructor(options: NodeOptions, parts: Parts, api: NodeApi | undefined, describe: () => NodeDescription) {
+  private constructor(
+    options: NodeOptions,
+    parts: Parts,
+    api: NodeApi | undefined,
+    describe: () => NodeDescription,
+    carried: Carried,
+    announce: () => void,
+  ) {
     this.role = options.role
     this.metrics = options.metrics
     this.identityKey = encodeBase58(options.keys.identityKey)
@@ -125,6 +140,8 @@ export class Node {
     this.#clock = options.clock
     this.#parts = { ...parts, api }
     this.#describe = describe
+    this.#carried = carried
+    this.#announce = announce
   }
 
   /**
@@ -260,7 +277,8 @@ export class Node {
       await Promise.all([topology.refresh(), rotation.turn()])
 
       const parts = { egress, forwarder, gateway, peeler, listener, ingress, rotation, topology, replay, verloc }
-      const describe = () => description(options, parts)
+      const carried: Carried = { networkRequester: undefined }
+      const describe = () => description(options, parts, carried)
       const api =
         options.httpListen &&
         open(
@@ -275,7 +293,7 @@ export class Node {
           }),
         )
       announce()
-      return new Node(options, parts, api, describe)
+      return new Node(options, parts, api, describe, carried, announce)
     } catch (error) {
       // The error that counts is the first one.
       for (const part of opened.reverse()) await Promise.resolve(part.close()).catch(() => {})
@@ -286,6 +304,22 @@ export class Node {
   /** What the node says about itself now. */
   get description(): NodeDescription {
     return this.#describe()
+  }
+
+  /**
+   * Gateways: the door for a client inside this process with this Ed25519 identity (32 bytes), as `connect` of `@mixwright/client`
+   * takes it. While that client is not connected, what comes for it is stored. Error: `MIX_OPTIONS` for a mix node.
+   */
+  localDoor(identity: Uint8Array): LocalDoor {
+    const { gateway, egress } = this.#parts
+    if (gateway === undefined) throw new MixError('MIX_OPTIONS', 'A mix node has no clients.', { kind: 'usage' })
+    return gateway.localDoor(identity, () => egress.waiting * PACKET_SIZES.regular.packetBytes)
+  }
+
+  /** Tell directories that this node carries a network requester now, or none any more. */
+  carry(networkRequester: CarriedRequester | undefined): void {
+    this.#carried.networkRequester = networkRequester
+    this.#announce()
   }
 
   /** Read the directory's lists now; when that fails, what is known stays. */
@@ -329,6 +363,11 @@ export class Node {
       await new Promise<void>((resolve) => this.#clock.setTimer(DRAIN_LOOK_MS, resolve))
     }
   }
+}
+
+/** What the node carries besides its role. */
+interface Carried {
+  networkRequester: CarriedRequester | undefined
 }
 
 interface Closable {
@@ -406,7 +445,11 @@ function openGateway(options: NodeOptions, forward: (mixPacket: MixPacket) => vo
   })
 }
 
-function description(options: NodeOptions, { listener, gateway, rotation, verloc }: Parts): NodeDescription {
+function description(
+  options: NodeOptions,
+  { listener, gateway, rotation, verloc }: Parts,
+  { networkRequester }: Carried,
+): NodeDescription {
   const { crypto, keys, role, noise = 'prefer' } = options
   return describeNode(crypto, {
     role,
@@ -423,5 +466,6 @@ function description(options: NodeOptions, { listener, gateway, rotation, verloc
     websocketPort: gateway?.websocketPort ?? NOMINAL_CLIENT_PORT,
     secureWebsocketPort: gateway?.secureWebsocketPort,
     operator: options.operator,
+    networkRequester,
   })
 }

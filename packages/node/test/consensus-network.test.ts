@@ -48,6 +48,7 @@ function documentOf(): NetworkDocument {
         host_information: signHostInformation(crypto, data, seed),
         declared_role: { mixnode: layer > 0, entry: layer === 0, exit_nr: false, exit_ipr: false },
         mixnet_websockets: { ws_port: 9000, wss_port: null },
+        network_requester: null,
         auxiliary_details: {
           location: null,
           announce_ports: { verloc_port: null, mix_port: index === 0 ? 1700 : null },

@@ -59,6 +59,7 @@ function descriptor(fill: number, entry: boolean): NodeDescriptor {
     host_information: signHostInformation(crypto, data, seed),
     declared_role: { mixnode: !entry, entry, exit_nr: false, exit_ipr: false },
     mixnet_websockets: { ws_port: 9000, wss_port: null },
+    network_requester: null,
     auxiliary_details: {
       location: null,
       announce_ports: { verloc_port: null, mix_port: 1789 },

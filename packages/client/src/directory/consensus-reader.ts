@@ -15,7 +15,8 @@ import {
   type VerifiedDocument,
 } from '@mixwright/wire'
 import { cleanBaseUrl, type DirectoryReaderOptions, requireBaseUrls } from './directory-reader.js'
-import type { RotationSchedule, Topology, TopologySource } from './topology.js'
+import { listedRequester } from './listed-requester.js'
+import type { ListedRequester, RotationSchedule, Topology, TopologySource } from './topology.js'
 import { TopologyBuilder } from './topology-builder.js'
 
 export interface ConsensusReaderOptions extends DirectoryReaderOptions {
@@ -61,6 +62,14 @@ export class ConsensusReader implements TopologySource {
   async readSchedule(signal?: AbortSignal): Promise<RotationSchedule> {
     const { document } = await this.#verified(signal)
     return rotationScheduleOf(document.schedule, document.epoch_id)
+  }
+
+  /** Errors: `MIX_DIRECTORY_UNVERIFIED`, `MIX_DIRECTORY_UNREACHABLE`; the signal's reason. */
+  async readRequesters(signal?: AbortSignal): Promise<readonly ListedRequester[]> {
+    const { document } = await this.#verified(signal)
+    return document.nodes.flatMap(({ descriptor: { network_requester, host_information } }) =>
+      listedRequester(network_requester, host_information.data.keys.ed25519_identity),
+    )
   }
 
   /** The document; who asks while it is being read gets the same. */

@@ -19,7 +19,8 @@ import {
   skimmedNodeSchema,
   unreachableError,
 } from '@mixwright/wire'
-import type { RotationSchedule, Topology, TopologySource } from './topology.js'
+import { readRequesters } from './listed-requester.js'
+import type { ListedRequester, RotationSchedule, Topology, TopologySource } from './topology.js'
 import { TopologyBuilder } from './topology-builder.js'
 
 export interface DirectoryReaderOptions {
@@ -94,6 +95,14 @@ export class DirectoryReader implements TopologySource {
         knownEpochStartMs: parseRfc3339(info.current_epoch_start)!,
       }
     })
+  }
+
+  /**
+   * The network requesters that nodes carry, by their self-descriptions (03-directory §7); malformed ones are left out. Errors:
+   * `MIX_DIRECTORY_UNREACHABLE`, `MIX_DIRECTORY_DOCUMENT`; the signal's reason.
+   */
+  readRequesters(signal?: AbortSignal): Promise<readonly ListedRequester[]> {
+    return this.#ask(signal, (get, baseUrl) => readRequesters(get, baseUrl))
   }
 
   /** Do `work` with the first directory that can; the one that worked last is asked first. */

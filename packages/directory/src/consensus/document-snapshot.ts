@@ -22,7 +22,14 @@ export function documentSnapshot(document: NetworkDocument, schedule: EpochSched
 }
 
 function readingOf(descriptor: NodeDescriptor, readAtMs: number): SignedNodeReading {
-  const { host_information, declared_role, mixnet_websockets, auxiliary_details, build_information } = descriptor
+  const {
+    host_information,
+    declared_role,
+    mixnet_websockets,
+    auxiliary_details,
+    build_information,
+    network_requester,
+  } = descriptor
   return {
     readAtMs,
     hostInformation: host_information.data,
@@ -36,5 +43,6 @@ function readingOf(descriptor: NodeDescriptor, readAtMs: number): SignedNodeRead
     buildInformation: build_information,
     websockets: mixnet_websockets,
     auxiliaryDetails: auxiliary_details,
+    networkRequester: network_requester,
   }
 }

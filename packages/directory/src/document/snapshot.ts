@@ -296,7 +296,7 @@ function skim(node: ListedNode, epoch: Epoch, role: NodeRole): SkimmedNode {
 }
 
 function describe({ nodeId, reading }: ListedNode): DescribedNodeV2 {
-  const { hostInformation, roles, buildInformation, websockets, auxiliaryDetails } = reading
+  const { hostInformation, roles, buildInformation, websockets, auxiliaryDetails, networkRequester } = reading
   const { keys } = hostInformation
   return {
     node_id: nodeId,
@@ -322,7 +322,7 @@ function describe({ nodeId, reading }: ListedNode): DescribedNodeV2 {
       },
       auxiliary_details: auxiliaryDetails,
       build_information: buildInformation,
-      network_requester: null,
+      network_requester: networkRequester,
       ip_packet_router: null,
       authenticator: null,
       wireguard: null,

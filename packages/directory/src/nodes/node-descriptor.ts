@@ -10,7 +10,8 @@ export type TaggedKey = NodeReading['hostInformation']['keys']['primary_x25519_s
 
 /** What a node said, as authorities pass it on. */
 export function descriptorOf(reading: SignedNodeReading): NodeDescriptor {
-  const { hostInformation, hostSignature, roles, websockets, auxiliaryDetails, buildInformation } = reading
+  const { hostInformation, hostSignature, roles, websockets, auxiliaryDetails, buildInformation, networkRequester } =
+    reading
   return {
     host_information: { data: hostInformation, signature: hostSignature },
     declared_role: {
@@ -22,6 +23,7 @@ export function descriptorOf(reading: SignedNodeReading): NodeDescriptor {
     mixnet_websockets: websockets,
     auxiliary_details: auxiliaryDetails,
     build_information: buildInformation,
+    network_requester: networkRequester,
   }
 }
 

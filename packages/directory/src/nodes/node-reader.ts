@@ -10,10 +10,12 @@ import {
   auxiliaryDetailsSchema,
   type BuildInformation,
   buildInformationSchema,
+  type CarriedRequester,
   fromJson,
   type HostInformation,
   isFairDescriptor,
   parseHostInformation,
+  parseRecipient,
   verifyHostInformation,
   type Websockets,
   websocketsSchema,
@@ -67,6 +69,8 @@ export interface NodeReading {
   readonly buildInformation: BuildInformation
   readonly websockets: Websockets
   readonly auxiliaryDetails: AuxiliaryDetails
+  /** Null when it carries none. */
+  readonly networkRequester: CarriedRequester | null
 }
 
 /** With the node's signature of its host information, base58. */
@@ -123,6 +127,7 @@ async function readAll(
     get('/auxiliary-details'),
   ])
   const { data } = signed
+  const networkRequester = roles.network_requester_enabled ? await readRequester(get, data.keys.ed25519_identity) : null
   if (entry.identityKey !== undefined && data.keys.ed25519_identity !== entry.identityKey) {
     throw refusal(entry, `it shows the identity ${data.keys.ed25519_identity} instead of ${entry.identityKey}`)
   }
@@ -138,6 +143,7 @@ async function readAll(
     buildInformation,
     websockets,
     auxiliaryDetails: readAuxiliary(auxiliary),
+    networkRequester,
   }
   // So that ten thousand nodes, and the votes on them, have a size.
   if (!isFairDescriptor(descriptorOf(reading))) throw refusal(entry, 'it says too much about itself')
@@ -152,6 +158,22 @@ function readAuxiliary({ status, body }: HttpAnswer): AuxiliaryDetails {
   } catch {
     return NO_AUXILIARY_DETAILS
   }
+}
+
+/** Longest address: three keys in base58. */
+const ADDRESS_CHARACTERS = 140
+
+/** Null also where a node that says it carries one does not say where, or names another gateway than itself. */
+async function readRequester(
+  get: (path: string) => Promise<HttpAnswer>,
+  nodeIdentity: string,
+): Promise<CarriedRequester | null> {
+  const [requester, policy] = await Promise.all([get('/network-requester'), get('/network-requester/exit-policy')])
+  const { success, data } = z.object({ address: z.string().max(ADDRESS_CHARACTERS) }).safeParse(requester.body)
+  if (!success || parseRecipient(data.address, () => true) === undefined) return null
+  if (!data.address.endsWith(`@${nodeIdentity}`)) return null
+  const used = z.object({ enabled: z.boolean() }).safeParse(policy.body)
+  return { address: data.address, uses_exit_policy: used.success && used.data.enabled }
 }
 
 /** Unspecified, loopback or multicast: what no other host can send to. */

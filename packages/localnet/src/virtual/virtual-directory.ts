@@ -157,7 +157,13 @@ export class VirtualDirectory {
       return
     }
     listing.missed = 0
-    listing.reading = { ...description, hostInformation: description.hostInformation.data, readAtMs: world.clock.now() }
+    const { networkRequester, hostInformation } = description
+    listing.reading = {
+      ...description,
+      hostInformation: hostInformation.data,
+      networkRequester: networkRequester ? { address: networkRequester.address, uses_exit_policy: true } : null,
+      readAtMs: world.clock.now(),
+    }
   }
 
   #publish(): void {

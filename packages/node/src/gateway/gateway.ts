@@ -5,7 +5,7 @@
 import type { Clock, Counter, Logger, Metrics, Random } from '@mixwright/runtime'
 import type { ListenAddress } from '@mixwright/runtime/node'
 import type { CryptoProvider } from '@mixwright/sphinx'
-import type { MixPacket } from '@mixwright/wire'
+import { encodeBase58, type MixPacket } from '@mixwright/wire'
 import type { FinalHop } from '../mix/ingress.js'
 import { droppedPackets } from '../mix/packet-metrics.js'
 import { ActiveClients } from './active-clients.js'
@@ -14,9 +14,10 @@ import { DEFAULT_GATEWAY_LIMITS, type GatewayLimits } from './door/gateway-limit
 import { type CertificateFiles, TlsCertificate } from './door/tls-certificate.js'
 import { WebSocketListener, type WebSocketListenerOptions } from './door/websocket-listener.js'
 import type { GatewayServices } from './gateway-services.js'
+import { LocalDoor } from './local-door.js'
 import { Session } from './session.js'
 import { SessionStatistics, type SessionSummary } from './session-statistics.js'
-import { ClientStore } from './store/client-store.js'
+import { ClientStore, keyOf } from './store/client-store.js'
 import { type Durability, GatewayDatabase } from './store/gateway-database.js'
 import { Mailbox, type MailboxLimits } from './store/mailbox.js'
 
@@ -72,6 +73,7 @@ export class Gateway implements FinalHop {
   readonly #parts: Parts
   readonly #services: GatewayServices
   readonly #unregistered: Counter
+  readonly #localDoors = new Map<string, LocalDoor>()
 
   private constructor(parts: Parts) {
     this.#parts = parts
@@ -147,6 +149,19 @@ export class Gateway implements FinalHop {
     this.#services.mailbox.store(destination, message, accepted)
   }
 
+  /** The door for a client inside this process; always the same for one identity (32 bytes). See `LocalDoorOptions.unsentBytes`. */
+  localDoor(identity: Uint8Array, unsentBytes: () => number): LocalDoor {
+    const key = keyOf(identity)
+    let door = this.#localDoors.get(key)
+    if (door === undefined) {
+      const services = this.#services
+      const gateway = encodeBase58(services.crypto.ed25519PublicKey(services.identitySeed))
+      door = new LocalDoor({ services, identity, gateway, unsentBytes })
+      this.#localDoors.set(key, door)
+    }
+    return door
+  }
+
   /** What `/metrics/sessions` answers. */
   sessionStatistics(): SessionSummary {
     return this.#services.statistics.summary()
@@ -164,6 +179,7 @@ export class Gateway implements FinalHop {
   async close(): Promise<void> {
     const { listener, secureListener, certificate, database } = this.#parts
     certificate?.close()
+    for (const door of this.#localDoors.values()) door.close()
     await Promise.all([listener.close(), secureListener?.close()])
     this.#services.mailbox.close()
     database.close()

@@ -16,7 +16,7 @@ import {
 } from '@mixwright/wire'
 import { type Context, Hono } from 'hono'
 import type { SessionSummary } from '../gateway/session-statistics.js'
-import type { NodeDescription } from './node-description.js'
+import type { CarriedRequester, NodeDescription } from './node-description.js'
 import { machineLoad, type NodeLoad } from './node-load.js'
 import { PacketStatistics } from './packet-statistics.js'
 import { processMetrics } from './process-metrics.js'
@@ -96,8 +96,6 @@ export interface NodeReadings {
 /** Services that we are not; official nodes answer so when they are switched off. */
 const ABSENT = [
   '/gateway/client-interfaces/wireguard',
-  '/network-requester',
-  '/network-requester/exit-policy',
   '/ip-packet-router',
   '/authenticator',
   '/lewes-protocol',
@@ -144,6 +142,19 @@ export function nodeRoutes(node: NodeReadings): Hono {
   get('/metrics/wireguard-stats', () => ({ bytes_tx: 0, bytes_rx: 0 }))
   // We answer measurements of others and make none.
   get('/metrics/verloc', () => ({ previous: 'unavailable', current: 'unavailable' }))
+  const ofRequester = (path: string, body: (requester: CarriedRequester) => object) =>
+    handle(api, path, (context) => {
+      const { networkRequester } = describe()
+      return networkRequester ? answer(context, body(networkRequester), undefined) : context.body(null, 501)
+    })
+  ofRequester('/network-requester', ({ address }) => {
+    const [encoded_identity_key, encoded_x25519_key] = address.split(/[.@]/)
+    return { encoded_identity_key, encoded_x25519_key, address }
+  })
+  ofRequester('/network-requester/exit-policy', (requester) => {
+    const { upstream, lastUpdated, policy } = requester.exitPolicy()
+    return { enabled: true, upstream_source: upstream, last_updated: lastUpdated, policy }
+  })
   for (const path of ABSENT) handle(api, path, (context) => context.body(null, 501))
   if (systemInformation) get('/system-info', systemInformation)
   else handle(api, '/system-info', (context) => context.json({ message: 'system information is not shown' }, 403))

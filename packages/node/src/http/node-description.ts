@@ -3,6 +3,7 @@ import { type CryptoProvider, nodeAddress } from '@mixwright/sphinx'
 import {
   type AuxiliaryDetails,
   type BuildInformation,
+  type ExitPolicy,
   encodeBase58,
   NOISE_VERSION,
   type SignedHostInformation,
@@ -30,6 +31,23 @@ export interface NodeDescription {
   readonly auxiliaryDetails: AuxiliaryDetails
   readonly buildInformation: BuildInformation
   readonly operator: OperatorDescription
+  readonly networkRequester: CarriedRequester | undefined
+}
+
+/** A network requester inside the node (06-service-providers §9). */
+export interface CarriedRequester {
+  /** `identity.encryption@gateway`, the gateway being this node. */
+  readonly address: string
+  /** Asked at each request: it may be read anew. */
+  exitPolicy(): CarriedPolicy
+}
+
+export interface CarriedPolicy {
+  /** Where it comes from; empty when not from the web. */
+  readonly upstream: string
+  /** Unix seconds. */
+  readonly lastUpdated: number
+  readonly policy: ExitPolicy
 }
 
 /** What the operator tells people about the node. */
@@ -61,6 +79,7 @@ export interface NodeFacts {
   /** Websocket over TLS; gateways only. */
   readonly secureWebsocketPort?: number | undefined
   readonly operator?: Partial<OperatorDescription> | undefined
+  readonly networkRequester?: CarriedRequester | undefined
 }
 
 export function describeNode(crypto: CryptoProvider, facts: NodeFacts): NodeDescription {
@@ -90,7 +109,7 @@ export function describeNode(crypto: CryptoProvider, facts: NodeFacts): NodeDesc
     roles: {
       mixnode_enabled: role === 'mixnode',
       gateway_enabled: role === 'gateway',
-      network_requester_enabled: false,
+      network_requester_enabled: facts.networkRequester !== undefined,
       ip_packet_router_enabled: false,
     },
     websockets: { ws_port: facts.websocketPort, wss_port: facts.secureWebsocketPort ?? null },
@@ -101,12 +120,14 @@ export function describeNode(crypto: CryptoProvider, facts: NodeFacts): NodeDesc
     },
     buildInformation: BUILD_INFORMATION,
     operator: { ...UNDESCRIBED, ...facts.operator },
+    networkRequester: facts.networkRequester,
   }
 }
 
 const UNDESCRIBED: OperatorDescription = { moniker: 'mixwright', website: '', security_contact: '', details: '' }
 
-const BUILD_INFORMATION: BuildInformation = {
+/** What we say of our build; embedded providers say it of themselves too, by another name. */
+export const BUILD_INFORMATION: BuildInformation = {
   // Directories score any other name as 0.
   binary_name: 'nym-node',
   build_timestamp: '2026-11-24T00:00:00.000000000Z',

@@ -7,6 +7,7 @@ import { sha256 } from '@noble/hashes/sha2.js'
 import {
   auxiliaryDetailsSchema,
   buildInformationSchema,
+  carriedRequesterSchema,
   declaredRolesSchema,
   websocketsSchema,
 } from '../directory/documents.js'
@@ -37,6 +38,7 @@ export const nodeDescriptorSchema = struct({
   mixnet_websockets: websocketsSchema,
   auxiliary_details: auxiliaryDetailsSchema,
   build_information: buildInformationSchema,
+  network_requester: optional(carriedRequesterSchema),
 })
 export type NodeDescriptor = ValueOf<typeof nodeDescriptorSchema>
 

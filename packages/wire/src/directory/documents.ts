@@ -194,6 +194,10 @@ const lewesProtocol = struct({
   signature: string,
 })
 
+/** A network requester that a node carries. */
+export const carriedRequesterSchema = struct({ address: string, uses_exit_policy: bool })
+export type CarriedRequester = ValueOf<typeof carriedRequesterSchema>
+
 /** A node's self-description as the directory passes it on; key names differ from the node's own (03-directory Trap 9). */
 const descriptionFields = {
   last_polled: humanTime,
@@ -211,7 +215,7 @@ const descriptionFields = {
   declared_role: declaredRolesSchema,
   auxiliary_details: auxiliaryDetailsSchema,
   build_information: buildInformationSchema,
-  network_requester: optional(struct({ address: string, uses_exit_policy: bool })),
+  network_requester: optional(carriedRequesterSchema),
   ip_packet_router: optional(providerAddress),
   authenticator: optional(providerAddress),
   wireguard: optional(struct({ port: u16, tunnel_port: u16, metadata_port: u16, public_key: string })),
