@@ -1,14 +1,13 @@
 /** The child process of our client for `bench:client`: obeys the commands of interop's official client, so that both are measured alike. */
 import { type Client, connect, memoryStore, type ProfileName } from '@mixwright/client'
-import type { Command, Report, Request } from '@mixwright/interop/protocol'
+import { obey, tell } from '@mixwright/interop/driven-child'
+import type { Command, MessageReport } from '@mixwright/interop/protocol'
 import { RealClock } from '@mixwright/runtime'
 
 const clock = new RealClock()
 let client: Client
 /** What to do with a message that comes. */
 let onMessage: () => void = () => {}
-
-const tell = (report: Report) => process.send?.(report)
 
 /** `clientId` names the profile: `NAME:PROFILE`. */
 async function start({ nymApiUrl, clientId, preferredGateway }: Extract<Command, { kind: 'start' }>) {
@@ -27,7 +26,8 @@ async function start({ nymApiUrl, clientId, preferredGateway }: Extract<Command,
 
 async function deliver() {
   for await (const { data } of client.messages()) {
-    tell({ kind: 'message', message: data.length > 100 ? data.subarray(0, 100) : data })
+    const report: MessageReport = { kind: 'message', message: data.length > 100 ? data.subarray(0, 100) : data }
+    tell(report)
     onMessage()
   }
 }
@@ -70,11 +70,4 @@ function run(command: Command): unknown {
   }
 }
 
-process.on('message', async (request: Request) => {
-  try {
-    tell({ kind: 'done', id: request.id, result: await run(request) })
-  } catch (error) {
-    tell({ kind: 'failed', id: request.id, reason: String((error as Error).message) })
-  }
-})
-process.on('disconnect', () => process.exit())
+obey(run)

@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { type Client, connect } from '@mixwright/client'
 import { Network } from '@mixwright/localnet'
 import { SeededRandom } from '@mixwright/runtime'
@@ -104,6 +105,77 @@ describe('anonymous-service.mjs', () => {
     assert.equal(book.length, 100)
     assert.match(book[0]!, / entry 1 x/)
     assert.match(book[99]!, / entry 100 x/)
+  })
+})
+
+describe('key-value-service.mjs', () => {
+  it('keeps what ask-key-value.mjs puts, over a restart, at the same address', async () => {
+    const directory = join(scratch, 'values')
+    const ask = async (...words: string[]) => (await start('ask-key-value.mjs', ...words).succeeds()).stdout
+    const open = async () => {
+      const service = start('key-value-service.mjs', directory)
+      const [, address = '', healthUrl = ''] = await service.prints(/(\S+@\S+)\n(http:\S+)\n/)
+      return { service, address, healthUrl }
+    }
+    const { service, address, healthUrl } = await open()
+    await using _ = service
+    assert.equal(await ask(address, 'colour'), 'there is no such key\n')
+    assert.equal(await ask(address, 'colour=blue=sky'), 'kept\n')
+    assert.equal(await ask(address, 'colour'), 'blue=sky\n')
+    const { status, messages } = (await (await fetch(healthUrl)).json()) as {
+      status: string
+      messages: { handled: number; failed: number }
+    }
+    assert.deepEqual([status, messages.handled, messages.failed], ['up', 3, 0])
+    assert.deepEqual(problems(await service.interrupt()), withoutProblems)
+
+    const again = await open()
+    await using __ = again.service
+    assert.equal(again.address, address)
+    assert.equal(await ask(address, 'colour'), 'blue=sky\n')
+  })
+
+  it('answers what is no request, and keeps to its bounds', async () => {
+    await using service = start('key-value-service.mjs', join(scratch, 'bounds'))
+    const [, address = ''] = await service.prints(/(\S+@\S+)\n/)
+    await using stranger = await connect({ directory: net.nymApiUrl, profile: 'local' })
+    const answers = stranger.messages()
+    const ask = async (request: string) => {
+      stranger.send(address, request, { replySurbs: 5 })
+      return JSON.parse((await answers.next()).value.text())
+    }
+    for (const [request, error] of [
+      ['hello', 'no request'],
+      ['null', 'no request'],
+      ['{}', 'put or get'],
+      ['{"put":"a"}', 'put or get'],
+      ['{"get":7}', 'put or get'],
+      [JSON.stringify({ put: 'a', value: 'x'.repeat(10_000) }), 'too long'],
+    ] as const)
+      assert.deepEqual(await ask(request), { error })
+    assert.deepEqual(await ask('{"put":"__proto__","value":"x"}'), { ok: true })
+    assert.deepEqual(await ask('{"get":"__proto__"}'), { value: 'x' })
+    assert.deepEqual(await ask('{"get":"constructor"}'), { value: null })
+  })
+})
+
+describe('docs/examples/service.mjs', () => {
+  it('answers messages and streams, and is at the same address when it is started again where it was', async () => {
+    const program = fileURLToPath(new URL('docs/examples/service.mjs', REPOSITORY))
+    const where = { env: { NYM_API: net.nymApiUrl }, cwd: mkdtempSync(join(scratch, 'service-')) }
+    const service = Program.start([process.execPath, program], where)
+    await using _ = service
+    const [, address = ''] = await service.prints(/(\S+@\S+)\n/)
+    await using guest = await connect({ directory: net.nymApiUrl, profile: 'local' })
+    guest.send(address, 'hello', { replySurbs: 5 })
+    assert.equal((await guest.messages().next()).value.text(), 'you said hello')
+    const stream = guest.openStream(address)
+    await new Blob(['there ', 'and back']).stream().pipeTo(stream.writable)
+    assert.equal(await new Response(stream.readable).text(), 'there and back')
+    assert.deepEqual(problems(await service.interrupt()), withoutProblems)
+    await using again = Program.start([process.execPath, program], where)
+    await again.prints(address)
+    assert.deepEqual(problems(await again.interrupt()), withoutProblems)
   })
 })
 

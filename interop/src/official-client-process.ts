@@ -5,45 +5,23 @@
 import 'fake-indexeddb/auto'
 import { RealClock } from '@mixwright/runtime'
 import { encodeBase58 } from '@mixwright/wire'
-import { WebSocket } from 'ws'
+import { obey, reportComplaints, tell } from './driven-child.js'
+import { ForgetfulWebSocket } from './forgetful-web-socket.js'
 import { dumpDatabases, restoreDatabases } from './indexed-db-dump.js'
-import type { ClientStart, Command, PingPong, Report, Request, Started } from './official-client-protocol.js'
+import type { ClientStart, Command, MessageReport, PingPong, Started } from './official-client-protocol.js'
 
 const clock = new RealClock()
 /** While set: when the client wrote a packet, milliseconds. */
 let packetTimes: number[] | undefined
 
-/**
- * After its registration the package frees its event closures and only then closes the socket; `ws` still emits `close`,
- * and the freed closure ends the process (04-client §4.20). So listeners are taken off at `close()`.
- */
-class ForgetfulWebSocket extends WebSocket {
-  readonly #listeners: [string, (event: never) => void][] = []
-
-  override addEventListener(type: string, listener: unknown, options?: unknown): void {
-    this.#listeners.push([type, listener as (event: never) => void])
-    super.addEventListener(type as 'message', listener as () => void, options as { once?: boolean })
-  }
-
-  override close(code?: number, data?: string | Buffer): void {
-    for (const [type, listener] of this.#listeners) super.removeEventListener(type as 'message', listener as () => void)
-    super.close(code, data)
-  }
-
+class TimedWebSocket extends ForgetfulWebSocket {
   override send(data: never, ...rest: never[]): void {
     if (packetTimes !== undefined && typeof data !== 'string') packetTimes.push(clock.monotonic())
     super.send(data, ...(rest as []))
   }
 }
-Object.assign(globalThis, { WebSocket: ForgetfulWebSocket })
-
-const tell = (report: Report) => process.send?.(report)
-const reasonOf = (error: unknown) => String((error as Error | undefined)?.message ?? error)
-
-// The package tells of every step it takes; only what it complains of is passed on.
-for (const method of ['log', 'info', 'debug'] as const) console[method] = () => {}
-for (const method of ['warn', 'error'] as const)
-  console[method] = (...words: unknown[]) => tell({ kind: 'complaint', text: words.map(String).join(' ') })
+Object.assign(globalThis, { WebSocket: TimedWebSocket })
+reportComplaints()
 
 // A CommonJS module: Node finds some of its names only behind `default`.
 const { default: officialPackage } = await import('@nymproject/nym-client-wasm-node')
@@ -74,7 +52,12 @@ async function start({
 
 function onMessage(message: Uint8Array, senderTag: SenderTag | null | undefined): void {
   if (intercept) return intercept()
-  tell({ kind: 'message', message: Uint8Array.from(message), ...(senderTag && { senderTag: tagText(senderTag) }) })
+  const report: MessageReport = {
+    kind: 'message',
+    message: Uint8Array.from(message),
+    ...(senderTag && { senderTag: tagText(senderTag) }),
+  }
+  tell(report)
 }
 
 /** The package hands out a sender tag as a bare pointer into its memory. */
@@ -151,16 +134,4 @@ function run(command: Command): Promise<unknown> | unknown {
   }
 }
 
-process.on('message', async (request: Request) => {
-  try {
-    tell({ kind: 'done', id: request.id, result: await run(request) })
-  } catch (error) {
-    tell({ kind: 'failed', id: request.id, reason: reasonOf(error) })
-  }
-})
-process.on('uncaughtException', (error) => {
-  tell({ kind: 'fatal', reason: reasonOf(error) })
-  process.exitCode = 1
-  process.disconnect()
-})
-process.on('disconnect', () => process.exit())
+obey(run)

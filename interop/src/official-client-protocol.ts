@@ -56,13 +56,5 @@ export type Command =
   | { readonly kind: 'memory' }
   | { readonly kind: 'storage' }
 
-export type Request = { readonly id: number } & Command
-
-export type Report =
-  | ({ readonly kind: 'message' } & ReceivedMessage)
-  | { readonly kind: 'done'; readonly id: number; readonly result: unknown }
-  | { readonly kind: 'failed'; readonly id: number; readonly reason: string }
-  /** A warning or an error that the package wrote to the console. */
-  | { readonly kind: 'complaint'; readonly text: string }
-  /** The process ends after this. */
-  | { readonly kind: 'fatal'; readonly reason: string }
+/** Beside the reports of every child. */
+export type MessageReport = { readonly kind: 'message' } & ReceivedMessage

@@ -49,10 +49,13 @@ function targets(from: Targets | undefined): string[] {
   return typeof from === 'string' ? [from.replace(/^\.\//, '')] : Object.values(from).flatMap(targets)
 }
 
-it('the README shows the example as it is', () => {
-  const [, shown] = /<!-- client-hello -->\n```js\n([\s\S]*?)```\n<!-- \/client-hello -->/.exec(read('README.md')) ?? []
-  assert.equal(shown, example)
-})
+for (const name of ['client-hello', 'service']) {
+  it(`the README shows ${name}.mjs as it is`, () => {
+    const [, shown] =
+      new RegExp(`<!-- ${name} -->\\n\`\`\`js\\n([\\s\\S]*?)\`\`\`\\n<!-- /${name} -->`).exec(read('README.md')) ?? []
+    assert.equal(shown, read(`docs/examples/${name}.mjs`))
+  })
+}
 
 describe('packed', () => {
   const project = new EmptyProject()

@@ -1,6 +1,7 @@
 /**
- * Where servers of the command line live: `<home>/nodes/<id>/` and `<home>/directories/<id>/`, each with a configuration file
- * for people to edit and the server's own files beside it. The configuration is written last: without it there is no server.
+ * Where servers of the command line live: `<home>/nodes/<id>/`, `<home>/directories/<id>/` and `<home>/requesters/<id>/`,
+ * each with a configuration file for people to edit and the server's own files beside it. The configuration is written
+ * last: without it there is no server.
  */
 import { existsSync, mkdirSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -15,8 +16,15 @@ const ID = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$/
 const LOCK_STALE_MS = 5_000
 
 /** The word for it, and the room in the home directory. */
-const ROOMS = { client: 'clients', node: 'nodes', directory: 'directories' } as const
+const ROOMS = {
+  client: 'clients',
+  socks5: 'socks5-clients',
+  node: 'nodes',
+  directory: 'directories',
+  requester: 'requesters',
+} as const
 export type ResidentKind = keyof typeof ROOMS
+export type ServerKind = Exclude<ResidentKind, 'client' | 'socks5'>
 
 /** By default MIXWRIGHT_HOME or `~/.mixwright`. */
 export function homeDirectory(home: string | undefined): string {
@@ -31,13 +39,13 @@ export function residentDirectory(kind: ResidentKind, id: string, home: string):
 }
 
 export class DataHome {
-  readonly kind: 'node' | 'directory'
+  readonly kind: ServerKind
   readonly id: string
   readonly path: string
   readonly configFile: string
 
   /** Error: `MIX_OPTIONS` for an id that is none. */
-  constructor(kind: 'node' | 'directory', id: string, home: string | undefined) {
+  constructor(kind: ServerKind, id: string, home: string | undefined) {
     this.kind = kind
     this.id = id
     this.path = residentDirectory(kind, id, homeDirectory(home))
@@ -101,7 +109,7 @@ export class DataHome {
 }
 
 /** Flags of every sub-command of a server. */
-export function withHomeFlags(command: Command, kind: 'node' | 'directory'): Command {
+export function withHomeFlags(command: Command, kind: ServerKind): Command {
   return command
     .requiredOption('--id <name>', `name of the ${kind}`)
     .option('--home <dir>', `where ${ROOMS[kind]} live (default: MIXWRIGHT_HOME, else ~/.mixwright)`)

@@ -5,6 +5,8 @@ import { clientCommand } from './client/client.js'
 import { directoryCommand } from './directory/directory.js'
 import { execCommand } from './exec.js'
 import { nodeCommand } from './node/node.js'
+import { requesterCommand } from './requester/requester.js'
+import { socks5Command } from './socks5/socks5.js'
 import { upCommand } from './up.js'
 import { VERSION } from './version.js'
 
@@ -29,6 +31,8 @@ export async function main(args: readonly string[]): Promise<number> {
   program.addCommand(upCommand(finish).exitOverride())
   program.addCommand(execCommand(finish).exitOverride())
   program.addCommand(clientCommand(finish).exitOverride())
+  program.addCommand(socks5Command(finish).exitOverride())
+  program.addCommand(requesterCommand(finish).exitOverride())
   program.addCommand(nodeCommand(finish).exitOverride())
   program.addCommand(directoryCommand(finish).exitOverride())
   try {

@@ -18,6 +18,8 @@ export async function openNetwork(options: UpOptions, fallbackPort = DEFAULT_POR
     crypto: options.crypto,
     clients: options.clients,
     clientProfile: options.clientProfile,
+    services: options.services,
+    socks5: options.socks5,
     epochMs: options.epoch,
     validityEpochs: options.validity,
     joining: options.node,

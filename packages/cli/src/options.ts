@@ -10,6 +10,9 @@ import { z } from 'zod'
 /** First port when none is given: 1789, the mix port, with a zero. */
 export const DEFAULT_PORT = 17890
 
+/** Of the SOCKS5 door when `--socks5` names none: that of nym-socks5-client. */
+const DEFAULT_SOCKS_PORT = 1080
+
 export const count = z.coerce.number().int()
 /** A switch; in the environment a text. */
 export const flag = z.union([
@@ -54,6 +57,8 @@ const networkOptions = z.strictObject({
   out: z.string().min(1).optional(),
   clients: list.optional(),
   clientProfile: profile.optional(),
+  services: flag.default(true),
+  socks5: z.union([flag.transform((on) => (on ? DEFAULT_SOCKS_PORT : undefined)), port]).optional(),
   epoch: duration.optional(),
   validity: count.min(3).max(100_000).optional(),
   node: list.optional(),
@@ -85,6 +90,11 @@ export function withNetworkFlags(command: Command): Command {
     .option(
       '--client-profile <name>',
       'how they send: default (as on the real network), fast, no-cover or local (default: local)',
+    )
+    .option('--no-services', 'neither an exit (network requester) nor an echo service (default: both)')
+    .option(
+      '--socks5 [port]',
+      `a SOCKS5 proxy to the exit for apps on this machine; 0: any free port (default: none; without a number ${DEFAULT_SOCKS_PORT})`,
     )
     .option('--epoch <time>', 'length of an epoch, at least 15s (default: 1h; with several authorities 1m)')
     .option('--validity <epochs>', 'epochs that a Sphinx key lasts before the nodes rotate it (default: 24)')

@@ -1,6 +1,9 @@
-/** From the flags of `mixwright node …` and `mixwright directory …` to the server that they name, and its options. */
+/**
+ * From the flags of `mixwright node …`, `mixwright directory …` and `mixwright requester …` to the server that they
+ * name, and its options.
+ */
 import type { Command } from 'commander'
-import { DataHome, withHomeFlags } from './data-home.js'
+import { DataHome, type ServerKind, withHomeFlags } from './data-home.js'
 import { type OptionsOf, type OptionTable, readTable, withTableFlags } from './option-table.js'
 import { readToml } from './options.js'
 
@@ -13,11 +16,15 @@ export interface GivenFlags<Table extends OptionTable> {
   options(): Promise<OptionsOf<Table>>
 }
 
-/** Error: `MIX_OPTIONS` for an id that is none. */
+/**
+ * `standard`: options of which the environment says what they are by default. Error: `MIX_OPTIONS` for an id that is
+ * none.
+ */
 export function givenFlags<Table extends OptionTable>(
-  kind: 'node' | 'directory',
+  kind: ServerKind,
   table: Table,
   flags: Readonly<Record<string, unknown>>,
+  standard: Readonly<Record<string, unknown>> = {},
 ): GivenFlags<Table> {
   const { id, home: where, json, ...given } = flags
   const home = new DataHome(kind, id as string, where as string | undefined)
@@ -25,15 +32,15 @@ export function givenFlags<Table extends OptionTable>(
   return {
     home,
     json: json === true,
-    newOptions: () => readTable(table, prefix, {}, given),
+    newOptions: () => readTable(table, prefix, standard, given),
     async options() {
       home.check()
-      return readTable(table, prefix, await readToml(home.configFile), given)
+      return readTable(table, prefix, { ...standard, ...(await readToml(home.configFile)) }, given)
     },
   }
 }
 
 /** Flags of the sub-commands that take all options. */
-export function withServerFlags(command: Command, kind: 'node' | 'directory', table: OptionTable): Command {
+export function withServerFlags(command: Command, kind: ServerKind, table: OptionTable): Command {
   return withTableFlags(withHomeFlags(command, kind), table)
 }

@@ -15,7 +15,15 @@ import {
 } from '@mixwright/wire'
 import { NetworkRequester, type NetworkRequesterOptions } from '../src/index.js'
 import type { ConnectOutcome as ConnectOutcomeName } from '../src/network-requester/requester-metrics.js'
-import { Bag, type PeerOptions, recipientOf, ScriptedClient, ScriptedConnection, tagOf } from './scripted-client.js'
+import {
+  Bag,
+  type PeerOptions,
+  recipientOf,
+  ScriptedClient,
+  ScriptedConnection,
+  type Sent,
+  tagOf,
+} from './scripted-client.js'
 import { type Destination, listenTcp } from './tcp-destinations.js'
 
 const BUILD = {
@@ -563,6 +571,32 @@ describe('back-pressure', () => {
       assert.ok(requester.downloadBytes <= 256 * 1024)
     }
     assert.ok(peer.bytes > 1999 * 16_000 && left > 0)
+  })
+
+  it('leaves room for every connection, however many are stuck', async () => {
+    const block = new Uint8Array(512 * 1024)
+    const source = await listen((socket) => socket.write(block))
+    const { bus, requester } = await startRequester()
+    bus.holdSent = true
+    bus.holdAcks = true
+    const peers = Array.from({ length: 300 }, (_, client) => {
+      const peer = new ScriptedConnection(bus, { senderTag: tagOf(client % 3) })
+      peer.connect(source.remote)
+      return peer
+    })
+    const hasData = ({ response }: Sent) => response.kind === 'data' && response.data.length > 0
+    await until(() => {
+      for (const sent of bus.sent) if (!hasData(sent)) sent.leave()
+      return peers.every(({ bytes }) => bytes > 0)
+    })
+    assert.ok(requester.downloadBytes > 32 * 1024 ** 2)
+    for (let turn = 0; turn < 100; turn++) await settled()
+    assert.ok(requester.downloadBytes < 48 * 1024 ** 2)
+    bus.holdAcks = false
+    for (const peer of peers) peer.grant(RESET_CREDIT)
+    for (const { leave } of bus.sent) leave()
+    await settled()
+    assert.equal(requester.downloadBytes, 0)
   })
 
   it('has at most 250 messages not acknowledged, however small', async () => {

@@ -1,5 +1,5 @@
 /**
- * Where a client of the command line lives: `<home>/clients/<id>/` with `config.toml` for people to edit, `client.sqlite`
+ * Where a client of the command line lives: `<home>/clients/<id>/`, or `<home>/socks5-clients/<id>/`, with `config.toml` for people to edit, `client.sqlite`
  * with its keys and unfinished business, and `client.json` with what others may know of it, so that it can be shown while
  * it runs. `client.json` is written last: without it there is no client.
  */
@@ -26,12 +26,14 @@ export class ClientDirectory {
   readonly id: string
   readonly home: string
   readonly path: string
+  readonly #kind: 'client' | 'socks5'
 
   /** `home` is by default MIXWRIGHT_HOME or `~/.mixwright`. Error: `MIX_OPTIONS` for an id that is none. */
-  constructor(id: string, home: string | undefined) {
+  constructor(id: string, home: string | undefined, kind: 'client' | 'socks5' = 'client') {
     this.id = id
+    this.#kind = kind
     this.home = homeDirectory(home)
-    this.path = residentDirectory('client', id, this.home)
+    this.path = residentDirectory(kind, id, this.home)
   }
 
   get configFile(): string {
@@ -82,7 +84,7 @@ export class ClientDirectory {
   /** Errors: `MIX_CLIENT_UNKNOWN`, saying what to type; `MIX_DATA_CORRUPT`. */
   facts(): ClientFacts {
     if (!this.exists) {
-      const message = `There is no client ${this.id} in ${this.home}. Make it with: mixwright client init --id ${this.id}`
+      const message = `There is no client ${this.id} in ${this.home}. Make it with: mixwright ${this.#kind} init --id ${this.id}`
       throw new MixError('MIX_CLIENT_UNKNOWN', message, { kind: 'local', data: { id: this.id, home: this.home } })
     }
     const path = this.#factsFile

@@ -6,32 +6,32 @@ import { withProgress } from '../progress.js'
 import { StopSignals } from '../stop-signals.js'
 import { VERSION } from '../version.js'
 import type { ClientDirectory, ClientFacts } from './client-directory.js'
-import {
-  type ClientOptions,
-  configText,
-  givenFlags,
-  newClientOptions,
-  PROFILES_HELP,
-  withClientFlags,
-} from './client-options.js'
+import { configText, type GivenFlags, givenFlags, newClientOptions, withClientFlags } from './client-options.js'
+import { type MixnetOptions, PROFILES_HELP } from './mixnet-options.js'
 
 export function initCommand(finish: (exitCode: number) => void): Command {
   const command = new Command('init').description('Make a new client: its keys, and its registration with a gateway.')
   return withClientFlags(command)
     .addHelpText('after', HELP)
-    .action(async (flags: Record<string, unknown>) => finish(await init(flags)))
+    .action(async (flags: Record<string, unknown>) => {
+      const given = givenFlags(flags)
+      const options = newClientOptions(given)
+      finish(await initialise(given, options, configText(given.directory.id, options)))
+    })
 }
 
-async function init(flags: Readonly<Record<string, unknown>>): Promise<number> {
-  const given = givenFlags(flags)
-  const options = newClientOptions(given)
-  const { directory, json } = given
+/** Make the client and print it; `config` is its configuration file. Resolves with the exit code. */
+export async function initialise(
+  { directory, json }: GivenFlags,
+  options: MixnetOptions & { readonly port: number },
+  config: string,
+): Promise<number> {
   directory.prepare()
   process.stderr.write('Initialising client...\n')
   let facts: ClientFacts
   try {
     facts = await register(directory, options)
-    directory.complete(facts, configText(directory.id, options))
+    directory.complete(facts, config)
   } catch (error) {
     directory.discard()
     throw error
@@ -44,7 +44,7 @@ async function init(flags: Readonly<Record<string, unknown>>): Promise<number> {
 }
 
 /** Connecting for the first time registers. */
-async function register(directory: ClientDirectory, options: ClientOptions): Promise<ClientFacts> {
+async function register(directory: ClientDirectory, options: MixnetOptions): Promise<ClientFacts> {
   using signals = new StopSignals()
   const clock = new RealClock()
   const { connectClient } = await import('./connect-client.js')

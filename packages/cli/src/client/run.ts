@@ -1,12 +1,12 @@
 /** `mixwright client run`: a client with its local websocket, until Ctrl-C (04-client §4.19). */
 import type { Client } from '@mixwright/client'
-import { PROFILES } from '@mixwright/client/profile'
 import { MixError, RealClock } from '@mixwright/runtime'
 import { createLogger } from '@mixwright/runtime/node'
 import { Command } from 'commander'
 import { withProgress } from '../progress.js'
 import { StopSignals } from '../stop-signals.js'
-import { type ClientOptions, clientOptionsOf, givenFlags, PROFILES_HELP, withClientFlags } from './client-options.js'
+import { type ClientOptions, clientOptionsOf, givenFlags, withClientFlags } from './client-options.js'
+import { isLoopback, mixnetWarnings, PROFILES_HELP } from './mixnet-options.js'
 
 /** At the end, for what is on its way, milliseconds; what is left goes on at the next start. */
 const FLUSH_MS = 400
@@ -66,17 +66,13 @@ The websocket for apps is: ${websocketUrl}
 }
 
 /** What weakens privacy says so at start-up. */
-function warn({ profile, host, allowOrigin, gateway }: ClientOptions, registered: string): void {
-  const say = (text: string) => process.stderr.write(`mixwright: ${text}\n`)
-  if (profile !== 'default') say(`--profile ${profile}: ${PROFILES[profile].effect}`)
-  if (!isLoopback(host)) say(`--host ${host}: whoever reaches this address sends and reads as this client.`)
-  if (allowOrigin.includes('*')) say('--allow-origin *: every page of every site that your browser shows is let in.')
-  if (gateway !== 'random' && gateway !== 'latency' && gateway !== registered)
-    say(`--gateway is for new clients: this one stays with ${registered}, which is a part of its address.`)
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.')
+function warn(options: ClientOptions, registered: string): void {
+  const { host, allowOrigin } = options
+  const warnings = mixnetWarnings(options, registered)
+  if (!isLoopback(host)) warnings.push(`--host ${host}: whoever reaches this address sends and reads as this client.`)
+  if (allowOrigin.includes('*'))
+    warnings.push('--allow-origin *: every page of every site that your browser shows is let in.')
+  for (const warning of warnings) process.stderr.write(`mixwright: ${warning}\n`)
 }
 
 const HELP = `${PROFILES_HELP}

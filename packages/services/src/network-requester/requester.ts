@@ -12,7 +12,7 @@
  * | 256 connections of one client, 8192 in all, 1024 connects under way | ConnectionError `too many connections: …` |
  * | 4096 such errors and answers to questions not acknowledged, 64 of one client | the next is dropped |
  * | 256 MiB that wait for destinations | the connection where most waits ends |
- * | 48 MiB of answers not sent | shared evenly: each connection pauses at its part |
+ * | 48 MiB of answers not sent | never reached: each connection pauses at a sixteenth of what is free, so that the next one has room |
  */
 import type { ArrivedMessage, Client, SendHandle } from '@mixwright/client'
 import { type Clock, type Logger, type Metrics, type Timer, utf8 } from '@mixwright/runtime'
@@ -35,6 +35,8 @@ const TICK_MS = 1000
 const CONNECTION_ALLOWANCE_BYTES = 256 * 1024
 /** Below the room that a client has for what waits. */
 const DOWNLOAD_BYTES = 48 * 1024 ** 2
+/** A connection may have one such part of the room that is left. */
+const DOWNLOAD_SHARES = 16
 const UPLOAD_BYTES = 256 * 1024 ** 2
 const NOTICES = 4096
 const CLIENT_NOTICES = 64
@@ -285,7 +287,8 @@ export class NetworkRequester {
       clock,
       send: (answer) => path.send({ versions, connectionId: id, ...answer }, id),
       dropQueued: () => client.closeLane(id),
-      allowance: () => Math.min(CONNECTION_ALLOWANCE_BYTES, Math.floor(DOWNLOAD_BYTES / this.#connections.size)),
+      allowance: () =>
+        Math.min(CONNECTION_ALLOWANCE_BYTES, Math.floor((DOWNLOAD_BYTES - this.#downloadBytes) / DOWNLOAD_SHARES)),
       uploadChanged: (by) => {
         this.#uploadBytes += by
         if (this.#uploadBytes > UPLOAD_BYTES) this.#relieve()
