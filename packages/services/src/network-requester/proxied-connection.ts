@@ -18,6 +18,11 @@ import type { ConnectionEnd } from './requester-metrics.js'
 
 /** Data of one message, bytes. */
 export const MESSAGE_BYTES = 16_384
+/**
+ * Data of the first message when nothing is under way, bytes: one packet, which is there before eleven are. Each further one has four
+ * times as much.
+ */
+export const FIRST_MESSAGE_BYTES = 1400
 const UNACKNOWLEDGED_MESSAGES = 250
 const UPLOAD_BYTES = 16 * 1024 ** 2
 const KEEPALIVE_MS = 60_000
@@ -76,6 +81,8 @@ export class ProxiedConnection {
   #sequence = 0n
   #sentBytes = 0n
   #sentMs: number
+  /** Data of the next message, at most. */
+  #messageBytes = FIRST_MESSAGE_BYTES
   #limit: bigint | undefined
   #unsentBytes = 0
   #unsentMessages = 0
@@ -236,12 +243,14 @@ export class ProxiedConnection {
         return
       }
       const credit = this.#limit === undefined ? MESSAGE_BYTES : Number(this.#limit - this.#sentBytes)
-      const room = Math.min(MESSAGE_BYTES, credit, this.#owner.allowance() - this.#unsentBytes)
+      if (this.#unacknowledged === 0) this.#messageBytes = FIRST_MESSAGE_BYTES
+      const room = Math.min(this.#messageBytes, credit, this.#owner.allowance() - this.#unsentBytes)
       const size = Math.min(available, room)
       if (size <= 0 || this.#unacknowledged >= UNACKNOWLEDGED_MESSAGES) return
-      if (size < MESSAGE_BYTES && this.#unsentMessages > 0) return
+      if (size < this.#messageBytes && this.#unsentMessages > 0) return
       const data = socket.read(size) as Uint8Array | null
       if (data === null) return
+      this.#messageBytes = Math.min(MESSAGE_BYTES, 4 * this.#messageBytes)
       this.#transmit(data, false)
     }
   }
