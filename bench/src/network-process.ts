@@ -20,15 +20,16 @@ export interface RunningNetwork {
   readonly summary: {
     readonly nymApiUrl: string
     readonly nodes: readonly { readonly role: string; readonly identityKey: string; readonly httpUrl: string }[]
+    readonly services: { readonly networkRequester: string; readonly echo: string; readonly socks5: string | null }
   }
 }
 
 /** Start it, with its summary in `directory`; its last output before it waits is the sign that it is ready. */
-export async function startNetwork(directory: string): Promise<RunningNetwork> {
+export async function startNetwork(directory: string, flags: readonly string[] = []): Promise<RunningNetwork> {
   const out = join(directory, 'network.json')
   const command = fileURLToPath(new URL('../../../packages/cli/bin/mixwright.mjs', import.meta.url))
   const startedAt = clock.monotonic()
-  const process = spawn(globalThis.process.execPath, [command, 'up', '--port', '0', '--out', out], {
+  const process = spawn(globalThis.process.execPath, [command, 'up', '--port', '0', '--out', out, ...flags], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   for await (const line of createInterface({ input: process.stdout })) {

@@ -12,7 +12,7 @@
  */
 import type { Socket } from 'node:net'
 import type { SendHandle } from '@mixwright/client'
-import type { Clock } from '@mixwright/runtime'
+import type { Clock, Timer } from '@mixwright/runtime'
 import { CREDIT_STEP_BYTES, CREDIT_WINDOW_BYTES, OrderedBuffer, RESET_CREDIT } from '@mixwright/wire'
 import type { ConnectionEnd } from './requester-metrics.js'
 
@@ -27,6 +27,8 @@ const UNACKNOWLEDGED_MESSAGES = 250
 const UPLOAD_BYTES = 16 * 1024 ** 2
 const KEEPALIVE_MS = 60_000
 const IDLE_MS = 300_000
+/** So long after a Connect the first credit of a client of ours may still be under way. */
+const CREDIT_WAIT_MS = 500
 const EMPTY = new Uint8Array(0)
 
 /** An answer of this connection; id and versions are its owner's. */
@@ -42,6 +44,11 @@ export type ConnectionRequest =
 
 export interface ConnectionOwner {
   readonly clock: Clock
+  /**
+   * False: a ConnectionError may only go to it once it has sent a credit. It ends all of mix-fetch, which is never anonymous (06 §3), and
+   * other official clients do no more than log it.
+   */
+  readonly bearsErrors: boolean
   send(answer: ConnectionAnswer): SendHandle
   /** Drop the answers that wait to be sent. */
   dropQueued(): void
@@ -64,6 +71,9 @@ export class ProxiedConnection {
   readonly #ending = new AbortController()
   #state: 'connecting' | 'open' | 'ended' | 'gone' = 'connecting'
   #socket: Socket | undefined
+  readonly #bornMs: number
+  /** While a refusal waits for a credit. */
+  #refusal: { readonly text: string; readonly timer: Timer } | undefined
   #clientMs: number
   #destinationMs: number
   // From the client to the destination.
@@ -91,7 +101,8 @@ export class ProxiedConnection {
 
   constructor(owner: ConnectionOwner) {
     this.#owner = owner
-    this.#clientMs = owner.clock.monotonic()
+    this.#bornMs = owner.clock.monotonic()
+    this.#clientMs = this.#bornMs
     this.#destinationMs = this.#clientMs
     this.#sentMs = this.#clientMs
   }
@@ -145,7 +156,11 @@ export class ProxiedConnection {
 
   /** There is no way to the destination; `text` tells the client. */
   refuse(text: string): void {
-    this.#fail('not-connected', text)
+    if (this.hasEnded) return
+    const waitMs = this.#bornMs + CREDIT_WAIT_MS - this.#owner.clock.monotonic()
+    if (this.#hearsErrors || waitMs <= 0) return this.#fail('not-connected', text)
+    const timer = this.#owner.clock.setTimer(waitMs, () => this.#fail('not-connected', text))
+    this.#refusal = { text, timer }
   }
 
   /** It waits for a destination that takes too little. */
@@ -192,6 +207,7 @@ export class ProxiedConnection {
     }
     if (this.#limit === undefined || limit > this.#limit) this.#limit = limit
     if (this.hasEnded) return
+    if (this.#refusal) return this.#fail('not-connected', this.#refusal.text)
     if (this.#granted === undefined) this.#grant()
     this.#pump()
   }
@@ -307,14 +323,22 @@ export class ProxiedConnection {
     else this.#onReset()
   }
 
+  get #hearsErrors(): boolean {
+    return this.#owner.bearsErrors || this.#limit !== undefined
+  }
+
   /**
    * Tell the client. Official ones do not close on a ConnectionError: they get a close as well (trap T5), once the error has arrived,
-   * so that it cannot come first.
+   * so that it cannot come first; or a close alone.
    */
   #fail(reason: ConnectionEnd, text: string): void {
     if (this.hasEnded) return
     const mayClose = !this.#destinationEnded
     this.#destinationEnded = true
+    if (!this.#hearsErrors) {
+      if (mayClose) this.#transmit(EMPTY, true)
+      return this.#end(reason)
+    }
     const handle = this.#send({ kind: 'connection-error', message: text })
     this.#unsentMessages++
     const done = () => {
@@ -339,6 +363,7 @@ export class ProxiedConnection {
     this.#state = 'ended'
     this.#clientMs = this.#owner.clock.monotonic()
     this.#early = []
+    this.#refusal?.timer.cancel()
     this.#countUpload()
     // What was cut off must not look complete to the destination.
     if (reason === 'finished') this.#socket?.destroy()

@@ -285,6 +285,7 @@ export class NetworkRequester {
     const { client, clock } = this.#options
     return new ProxiedConnection({
       clock,
+      bearsErrors: path.bearsErrors,
       send: (answer) => path.send({ versions, connectionId: id, ...answer }, id),
       dropQueued: () => client.closeLane(id),
       allowance: () =>
@@ -360,10 +361,11 @@ export class NetworkRequester {
     }
   }
 
-  /** A ConnectionError and, once it has arrived, a close for the clients that wait for one (trap T5). */
+  /** A ConnectionError and, once it has arrived, a close for the clients that wait for one (trap T5); or a close alone. */
   #refuse(path: ReturnPath, connectionId: bigint, versions: ProviderVersions, message: string): void {
-    const error = this.#notify(path, { kind: 'connection-error', versions, connectionId, message }, connectionId)
     const close = { kind: 'data', versions, connectionId, sequence: 0n, closed: true, data: utf8('') } as const
+    if (!path.bearsErrors) return void this.#notify(path, close, connectionId)
+    const error = this.#notify(path, { kind: 'connection-error', versions, connectionId, message }, connectionId)
     error?.acknowledged.then(() => this.#notify(path, close, connectionId)).catch(() => {})
   }
 

@@ -8,6 +8,8 @@ import { encodeProviderResponse, formatRecipient, type ProviderResponse, type Re
 export interface ReturnPath {
   /** Names the client: its address, or its sender tag. */
   readonly client: string
+  /** A ConnectionError does no harm: it is not mix-fetch, which always gives its address (06 §3). */
+  readonly bearsErrors: boolean
   /** Send on the lane of a connection; 0 is that of answers which belong to none. */
   send(response: ProviderResponse, lane: bigint): SendHandle
 }
@@ -22,12 +24,14 @@ export function returnPathOf(
     const address = formatRecipient(returnAddress)
     return {
       client: address,
+      bearsErrors: false,
       send: (response, lane) => client.send(address, encodeProviderResponse(response), { lane }),
     }
   }
   if (senderTag === undefined) return undefined
   return {
     client: senderTag,
+    bearsErrors: true,
     send: (response, lane) => client.reply(senderTag, encodeProviderResponse(response), { lane }),
   }
 }
