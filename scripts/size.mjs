@@ -13,6 +13,8 @@ const LIMIT_BYTES = 250_000
 /** What a bundler takes when an app imports only this. */
 const PARTS = [
   "export { connect } from '@mixwright/client'",
+  "export { createFetch } from '@mixwright/client'",
+  "export { createTls } from '@mixwright/client/tls'",
   "export { indexedDbStore } from '@mixwright/client'",
   "export { PROFILES } from '@mixwright/client'",
   "export { loadCryptoProvider } from '@mixwright/sphinx'",

@@ -3,7 +3,7 @@
  * profile, and everything that the page complains of. Nothing is left behind.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -34,10 +34,20 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '': 'text/html; charset=utf-8',
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
+  '.svg': 'image/svg+xml',
 }
 
 /** What the server gives at a path such as `/index.html`: a file on disk, or the text itself. */
 export type ServedFiles = Readonly<Record<string, URL | string>>
+
+export interface BrowserPageOptions {
+  /** By what name the browser knows the server. @default '127.0.0.1' */
+  readonly host?: string
+  /** A proxy for all but loopback addresses and names, such as `socks5://127.0.0.1:1080`. @default none */
+  readonly proxy?: string
+  /** Told of each request that the server hears. */
+  readonly onRequest?: (request: IncomingMessage) => void
+}
 
 /** A page of `src/pages`. */
 export function pageFile(name: string): URL {
@@ -65,9 +75,11 @@ export class BrowserPage implements AsyncDisposable {
   }
 
   /** Serve `files`, start the browser and open `path`, which is one of them. Rejects when the page does not load. */
-  static async open(files: ServedFiles, path: string): Promise<BrowserPage> {
+  static async open(files: ServedFiles, path: string, options: BrowserPageOptions = {}): Promise<BrowserPage> {
+    const { host = '127.0.0.1', proxy, onRequest } = options
     const profile = mkdtempSync(join(tmpdir(), 'mixwright-chromium-'))
     const server = serve(files)
+    if (onRequest) server.on('request', onRequest)
     let context: BrowserContext | undefined
     const close = async () => {
       await context?.close()
@@ -82,12 +94,12 @@ export class BrowserPage implements AsyncDisposable {
       context = await chromium.launchPersistentContext(profile, {
         executablePath: CHROMIUM,
         headless: true,
-        args: FLAGS,
+        args: proxy === undefined ? FLAGS : [...FLAGS, `--proxy-server=${proxy}`],
         timeout: PATIENCE_MS,
       })
       context.setDefaultTimeout(PATIENCE_MS)
       const page = context.pages()[0] ?? (await context.newPage())
-      const opened = new BrowserPage(context, page, `http://127.0.0.1:${port}`, close)
+      const opened = new BrowserPage(context, page, `http://${host}:${port}`, close)
       await page.goto(opened.origin + path)
       return opened
     } catch (error) {

@@ -2,7 +2,7 @@
 import { type ArrivedMessage, type Client, connect } from '@mixwright/client'
 import type { Network } from '@mixwright/localnet'
 import { MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
-import { type ExitPolicyChoice, NetworkRequester } from '@mixwright/services'
+import { type ExitPolicyChoice, NetworkRequester, type NetworkRequesterOptions } from '@mixwright/services'
 import {
   decodeProviderRequest,
   decodeProviderResponse,
@@ -28,8 +28,12 @@ export class WatchedRequester implements AsyncDisposable {
     this.#client = client
   }
 
-  /** On the first gateway of the network. Addresses of this machine are allowed. */
-  static async start(net: Network, policy: ExitPolicyChoice): Promise<WatchedRequester> {
+  /** On the first gateway of the network. Addresses of this machine are allowed. `world` is what stands in for the real one. */
+  static async start(
+    net: Network,
+    policy: ExitPolicyChoice,
+    world: Partial<Pick<NetworkRequesterOptions, 'clock' | 'resolve' | 'dial'>> = {},
+  ): Promise<WatchedRequester> {
     const gateway = net.gateway(0).identityKey
     const client = await connect({ directory: net.nymApiUrl, gateway, profile: 'local' })
     const watched = new WatchedRequester(client)
@@ -41,6 +45,7 @@ export class WatchedRequester implements AsyncDisposable {
       policy,
       allowLocalIps: true,
       buildInformation: BUILD,
+      ...world,
     })
     // The last one that is added is asked first.
     client.intercept((message) => watched.#arrived(message))

@@ -2,9 +2,9 @@
  * What runs on a local network besides nodes: an exit (a network requester inside the last gateway), an echo service, and a SOCKS5
  * door for apps on this machine. On a network with a data directory they come back at the same addresses.
  */
-import { type Client, connect, memoryStore, type ProfileName, sqlStore } from '@mixwright/client'
+import { type Client, connect, type ProfileName, sqlStore } from '@mixwright/client'
 import type { Clock, Logger, Random } from '@mixwright/runtime'
-import { type ExitNode, type Service, startEcho } from '@mixwright/services'
+import { type Service, startEcho } from '@mixwright/services'
 import type { NetworkAccess, NodeHandle } from './node-handle.js'
 import { SocksDoor } from './socks-door.js'
 
@@ -19,8 +19,8 @@ export interface NetworkServicesOptions {
   readonly socksPort: number | undefined
   /** How the client behind the SOCKS5 door sends. */
   readonly profile: ProfileName
-  /** Path of a client's store by its name; in memory without. */
-  readonly storeFile: ((name: string) => string) | undefined
+  /** Path of a client's store by its name. */
+  readonly storeFile: (name: string) => string
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
@@ -33,7 +33,8 @@ export interface ServiceAddresses {
 }
 
 interface Parts {
-  readonly exit: ExitNode
+  readonly gateway: NodeHandle
+  readonly exitAddress: string
   readonly echo: Service
   readonly echoClient: Client
   readonly door: SocksDoor | undefined
@@ -57,10 +58,11 @@ export class NetworkServices {
     const common = (name: string) => {
       return { ...access, clock, logger: options.logger.child({ service: name }), random: options.random.fork(name) }
     }
-    const store = async (name: string) => (storeFile === undefined ? memoryStore() : await sqlStore(storeFile(name)))
+    const store = (name: string) => sqlStore(storeFile(name))
     try {
-      const requester = { ...common('network-requester'), store: await store('network-requester') }
-      const exit = open(await gateway.openExit(requester))
+      const openStore = () => store('network-requester')
+      const exitAddress = await gateway.openExit({ ...common('network-requester'), openStore })
+      open({ close: () => gateway.closeExit() })
       const forEcho = { ...common('echo'), store: await store('echo'), profile: 'no-cover' as const }
       const echoClient = open(await connect({ ...forEcho, gateway: gateway.identityKey }))
       const echo = open(await startEcho({ client: echoClient, clock, logger: forEcho.logger }))
@@ -68,8 +70,8 @@ export class NetworkServices {
       const door =
         socksPort === undefined
           ? undefined
-          : open(await SocksDoor.open({ client, requester: exit.address, port: socksPort }))
-      return new NetworkServices({ exit, echo, echoClient, door })
+          : open(await SocksDoor.open({ client, requester: exitAddress, port: socksPort }))
+      return new NetworkServices({ gateway, exitAddress, echo, echoClient, door })
     } catch (error) {
       for (const part of opened.reverse()) await part.close()
       throw error
@@ -77,7 +79,7 @@ export class NetworkServices {
   }
 
   get addresses(): ServiceAddresses {
-    return { networkRequester: this.#parts.exit.address, echo: this.#parts.echoClient.address }
+    return { networkRequester: this.#parts.exitAddress, echo: this.#parts.echoClient.address }
   }
 
   /** `socks5h://127.0.0.1:port`, where there is a door. */
@@ -90,10 +92,10 @@ export class NetworkServices {
   }
 
   async close(): Promise<void> {
-    const { exit, echo, echoClient, door } = this.#parts
+    const { gateway, echo, echoClient, door } = this.#parts
     await door?.close()
     await echo.close({ graceMs: 0, flushMs: 0 })
     await echoClient.close({ flushMs: FLUSH_MS })
-    await exit.close()
+    await gateway.closeExit()
   }
 }

@@ -213,7 +213,7 @@ export class Network implements AsyncDisposable {
             gateway: handles.at(-1)!,
             socksPort: options.socks5 === 0 ? (saved?.socksPort ?? 0) : options.socks5,
             profile: options.clientProfile ?? 'local',
-            storeFile: options.dataDirectory === undefined ? undefined : (name) => state.serviceStoreFile(name),
+            storeFile: (name) => state.serviceStoreFile(name),
             clock,
             random: surroundings.random,
             logger: surroundings.logger,

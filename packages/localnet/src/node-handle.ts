@@ -12,7 +12,7 @@ import {
   type NodeRole,
 } from '@mixwright/node'
 import { type Clock, type Logger, MemoryMetrics, MixError, type Random } from '@mixwright/runtime'
-import { ExitNode, type ExitNodeOptions } from '@mixwright/services'
+import { ExitKeeper, type ExitKeeperOptions } from '@mixwright/services'
 import type { CryptoProvider } from '@mixwright/sphinx'
 import { encodeBase58 } from '@mixwright/wire'
 
@@ -41,6 +41,9 @@ export interface NodePorts {
   readonly clientPort?: number
 }
 
+/** Of the exit that a gateway carries, its client's among them. */
+export type HandledExitOptions = Omit<ExitKeeperOptions, 'node' | 'metrics' | 'policy' | 'allowLocalIps'>
+
 /** Everything listens on, and announces, this address only. */
 export const LOOPBACK = '127.0.0.1'
 
@@ -56,6 +59,8 @@ export class NodeHandle {
   #node: Node | undefined
   #starts = 0
   #access: NetworkAccess | undefined
+  #exitOptions: HandledExitOptions | undefined
+  #exit: ExitKeeper | undefined
   /** Called when the node serves again after a stop, so that a directory need not find out by itself. */
   onRestart: (() => Promise<void>) | undefined
 
@@ -133,6 +138,8 @@ export class NodeHandle {
       ...(this.role === 'gateway' && { gateway: { listen: listen(clientPort ?? 0), limits: LOCAL_GATEWAY_LIMITS } }),
     })
     this.#node = node
+    // When it cannot serve yet, it goes on trying.
+    if (this.#exitOptions) await this.#carryExit(node, this.#exitOptions).started.catch(() => {})
     await this.onRestart?.()
     this.#ports = {
       mixPort: node.mixPort,
@@ -149,14 +156,33 @@ export class NodeHandle {
   }
 
   /**
-   * Gateways: carry a network requester, which reaches this machine too; `options` are those of its client. Lasts until the node
-   * stops. Error: `MIX_OPTIONS` when it does not run; those of `ExitNode.start`.
+   * Gateways: carry a network requester, which reaches this machine too, now and after each start to come. Returns its address, which
+   * stays. Error: `MIX_OPTIONS` when it does not run; those of `ExitNode.start` and of the store.
    */
-  async openExit(options: Omit<ExitNodeOptions, 'node' | 'metrics' | 'policy'>): Promise<ExitNode> {
+  async openExit(options: HandledExitOptions): Promise<string> {
     const node = this.#node
     if (node === undefined) throw new MixError('MIX_OPTIONS', `${this.name} does not run.`, { kind: 'usage' })
+    const exit = this.#carryExit(node, options)
+    try {
+      await exit.started
+    } catch (error) {
+      await this.closeExit()
+      throw error
+    }
+    return exit.exit!.address
+  }
+
+  /** It is carried no more. */
+  async closeExit(): Promise<void> {
+    this.#exitOptions = undefined
+    await this.#exit?.close()
+  }
+
+  #carryExit(node: Node, options: HandledExitOptions): ExitKeeper {
     const { metrics } = this
-    return ExitNode.start({ ...options, node, metrics, policy: { kind: 'open' }, allowLocalIps: true })
+    this.#exitOptions = options
+    this.#exit = new ExitKeeper({ ...options, node, metrics, policy: { kind: 'open' }, allowLocalIps: true })
+    return this.#exit
   }
 
   /**
@@ -166,6 +192,7 @@ export class NodeHandle {
   async stop({ drainMs = 1000 }: { readonly drainMs?: number } = {}): Promise<void> {
     const node = this.#node
     this.#node = undefined
+    await this.#exit?.close()
     await node?.stop({ drainMs })
   }
 }

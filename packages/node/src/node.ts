@@ -313,7 +313,7 @@ export class Node {
   localDoor(identity: Uint8Array): LocalDoor {
     const { gateway, egress } = this.#parts
     if (gateway === undefined) throw new MixError('MIX_OPTIONS', 'A mix node has no clients.', { kind: 'usage' })
-    return gateway.localDoor(identity, () => egress.waiting * PACKET_SIZES.regular.packetBytes)
+    return gateway.localDoor(identity, () => egress.backlog * PACKET_SIZES.regular.packetBytes)
   }
 
   /** Tell directories that this node carries a network requester now, or none any more. */

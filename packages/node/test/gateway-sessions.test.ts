@@ -56,6 +56,21 @@ describe('session statistics', () => {
     assert.equal(metrics.value('nym_node_entry_client_sessions_finished'), 2)
   })
 
+  it('know nothing of clients inside the node', async () => {
+    const clock = new VirtualClock(new RealClock().now())
+    await using fixture = await Fixture.open({ clock })
+    const door = fixture.gateway.localDoor(newIdentity(crypto).publicKey, () => 0)
+    await door.connect({ received() {}, closed() {} })
+    const user = await fixture.connect(newIdentity(crypto))
+    await user.register()
+    assert.equal(fixture.metrics.value('mixwright_gateway_sessions'), 1)
+    // Who stays over midnight is a user of the new day.
+    clock.advance(2 * DAY_MS)
+    const { unique_active_users } = fixture.gateway.sessionStatistics()
+    assert.equal(unique_active_users, 1)
+    assert.equal(fixture.metrics.value('nym_node_entry_client_unique_users'), 1)
+  })
+
   it('of a gateway count each connection that came in, and no client is in a label', async () => {
     const clock = new VirtualClock(new RealClock().now())
     await using fixture = await Fixture.open({ clock })

@@ -201,6 +201,36 @@ describe('the egress', () => {
     server.close()
   })
 
+  it('is behind only when no peer keeps up: one that is slow, or away, holds up nobody', async () => {
+    const server = createServer((socket) => socket.pause())
+    const slowPort = await listenOn(server, { host: LOOPBACK, port: 0 })
+    const accepted = once(server, 'connection') as Promise<[Socket]>
+    const quick = await FramePeer.open()
+    const gone = await FramePeer.open()
+    await gone.close()
+    const egress = new Egress({ clock: new RealClock(), random: new SystemRandom(), metrics: new MemoryMetrics() })
+    const large = new Uint8Array(33133)
+    const send = (port: number, packet: Uint8Array) =>
+      egress.send({ nextHop: { family: 4, host: LOOPBACK, port }, rotation: 0, packet }, 0)
+    assert.equal(egress.backlog, 0)
+    for (let i = 0; i < 100; i++) send(gone.port, packet(0))
+    assert.deepEqual([egress.waiting, egress.backlog], [100, 0])
+    send(slowPort, large)
+    const [socket] = await accepted
+    await until(() => {
+      for (let i = 0; i < 20; i++) send(slowPort, large)
+      return egress.backlog > 500
+    })
+    send(quick.port, packet(0))
+    await quick.received(1)
+    await until(() => egress.backlog === 0)
+    assert.ok(egress.waiting > 500)
+    socket.destroy()
+    egress.close()
+    server.close()
+    await quick.close()
+  })
+
   it('refuses further peers past its limit, counted', () => {
     const metrics = new MemoryMetrics()
     const egress = new Egress({ clock: new VirtualClock(), random: new SystemRandom(), metrics, maximumPeers: 2 })

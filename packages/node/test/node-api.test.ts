@@ -6,13 +6,15 @@ import { MemoryMetrics, VirtualClock } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
 import {
   buildInformationSchema,
+  exitPolicyFromJson,
   fromBincode,
+  parseExitPolicy,
   parseHostInformation,
   type Schema,
   verifyHostInformation,
 } from '@mixwright/wire'
 import { NodeApi, nodeRoutes } from '../src/http/node-api.js'
-import { describeNode, type NodeFacts } from '../src/http/node-description.js'
+import { type CarriedRequester, describeNode, type NodeFacts } from '../src/http/node-description.js'
 import { nodeLoad } from '../src/http/node-load.js'
 import { PacketStatistics } from '../src/http/packet-statistics.js'
 import { systemInformation } from '../src/http/system-information.js'
@@ -49,15 +51,18 @@ const sessions = {
   sessions_finished: 4,
 }
 
-function routes(role: 'mixnode' | 'gateway', options: { metricsToken?: string; exposed?: boolean } = {}) {
+function routes(
+  role: 'mixnode' | 'gateway',
+  options: { metricsToken?: string; exposed?: boolean; carrying?: CarriedRequester } = {},
+) {
   const clock = new VirtualClock()
   const metrics = new MemoryMetrics()
   const statistics = new PacketStatistics(clock, metrics)
-  const { metricsToken, exposed = false } = options
+  const { metricsToken, exposed = false, carrying } = options
   const app = nodeRoutes({
     metrics,
     statistics,
-    describe: () => describeNode(crypto, facts(role)),
+    describe: () => describeNode(crypto, { ...facts(role), networkRequester: carrying }),
     sessions: () => sessions,
     uptimeSeconds: () => 12,
     load: () => nodeLoad(0.2, 0.05),
@@ -124,6 +129,40 @@ describe('the node API', () => {
     assert.deepEqual(await body('/metrics/sessions'), sessions)
     const system = await routes('mixnode', { exposed: true }).body('/system-info')
     assert.deepEqual(Object.keys(system), ['system_name', 'kernel_version', 'os_version', 'cpu_arch', 'hardware'])
+  })
+
+  it('tells of the network requester that the node carries, with its policy as it is now', async () => {
+    const address = 'identity.encryption@gateway'
+    let policy = parseExitPolicy('ExitPolicy reject *:25\nExitPolicy accept *:*')
+    const exitPolicy = () => ({ upstream: 'https://example.org/policy.txt', lastUpdated: 17, policy })
+    const carrying = { address, exitPolicy }
+    const { body, get } = routes('gateway', { carrying })
+    assert.deepEqual(await body('/roles'), {
+      mixnode_enabled: false,
+      gateway_enabled: true,
+      network_requester_enabled: true,
+      ip_packet_router_enabled: false,
+    })
+    assert.deepEqual(await body('/network-requester'), {
+      encoded_identity_key: 'identity',
+      encoded_x25519_key: 'encryption',
+      address,
+    })
+    assert.deepEqual(await body('/network-requester/exit-policy'), {
+      enabled: true,
+      upstream_source: 'https://example.org/policy.txt',
+      last_updated: 17,
+      policy: {
+        rules: [
+          { action: 'reject', pattern: { ip_pattern: '*', ports: { start: 25, end: 25 } } },
+          { action: 'accept', pattern: { ip_pattern: '*', ports: { start: 1, end: 65_535 } } },
+        ],
+      },
+    })
+    policy = parseExitPolicy('ExitPolicy reject *:*')
+    assert.deepEqual(exitPolicyFromJson((await body('/network-requester/exit-policy')).policy), policy)
+    assert.equal((await get('/network-requester/exit-policy?output=yaml')).status, 200)
+    assert.equal((await get('/ip-packet-router')).status, 501)
   })
 
   it('says no as the official one does', async () => {

@@ -1,4 +1,5 @@
 export { startEcho } from './echo/echo.js'
+export { ExitKeeper, type ExitKeeperOptions } from './exit-node/exit-keeper.js'
 export { ExitNode, type ExitNodeOptions } from './exit-node/exit-node.js'
 export type { Dial, Resolve } from './network-requester/destination.js'
 export { type ExitPolicyChoice, ExitPolicySource } from './network-requester/exit-policy-source.js'

@@ -67,8 +67,8 @@ export class ConsensusReader implements TopologySource {
   /** Errors: `MIX_DIRECTORY_UNVERIFIED`, `MIX_DIRECTORY_UNREACHABLE`; the signal's reason. */
   async readRequesters(signal?: AbortSignal): Promise<readonly ListedRequester[]> {
     const { document } = await this.#verified(signal)
-    return document.nodes.flatMap(({ descriptor: { network_requester, host_information } }) =>
-      listedRequester(network_requester, host_information.data.keys.ed25519_identity),
+    return document.nodes.flatMap(({ descriptor: { declared_role, network_requester, host_information } }) =>
+      declared_role.exit_nr ? listedRequester(network_requester, host_information.data.keys.ed25519_identity) : [],
     )
   }
 

@@ -1,6 +1,7 @@
 /**
  * Network requesters as a directory lists them (06-service-providers §9): out of the self-descriptions of all nodes, page by page.
- * What is malformed is left out: one node cannot hide the others.
+ * Official nodes tell an address also when they run no requester: only the declared role tells. What is malformed is left out: one node
+ * cannot hide the others.
  */
 import { documentError, parseRecipient } from '@mixwright/wire'
 import type { ListedRequester } from './topology.js'
@@ -12,6 +13,7 @@ const MAX_PAGES = 64
 /** What of a described node matters here; nothing of it is checked yet. */
 interface Described {
   readonly description?: {
+    readonly declared_role?: { readonly exit_nr?: unknown }
     readonly network_requester?: unknown
     readonly host_information?: { readonly keys?: { readonly ed25519?: unknown } }
   }
@@ -33,8 +35,9 @@ export async function readRequesters(
     if (typeof total !== 'number' || !Array.isArray(data) || total > MAX_NODES || data.length > MAX_NODES)
       throw documentError(baseUrl, 'the list of described nodes is no such list')
     for (const node of data as (Described | null)[]) {
-      const { network_requester, host_information } = node?.description ?? {}
-      found.push(...listedRequester(network_requester, host_information?.keys?.ed25519))
+      const { declared_role, network_requester, host_information } = node?.description ?? {}
+      if (declared_role?.exit_nr === true)
+        found.push(...listedRequester(network_requester, host_information?.keys?.ed25519))
     }
     listed += data.length
     if (listed >= total || data.length === 0) break

@@ -25,6 +25,8 @@ import { descriptorOf } from './node-descriptor.js'
 
 /** Whole answer of one route, bytes. */
 const MAX_BODY_BYTES = 65_536
+/** Of an exit policy; the usual ones have a thousand rules of 100 bytes. */
+const MAX_POLICY_BYTES = 1024 * 1024
 /** One route, from the connection to the last byte, milliseconds. */
 const REQUEST_MS = 5_000
 
@@ -54,12 +56,19 @@ export function nodeEntryOf(url: string, option: string): NodeEntry {
   throw new MixError('MIX_OPTIONS', message, { kind: 'usage', data: { option, url } })
 }
 
-const rolesSchema = z.object({
-  mixnode_enabled: z.boolean(),
-  gateway_enabled: z.boolean(),
-  network_requester_enabled: z.boolean(),
-  ip_packet_router_enabled: z.boolean(),
-})
+/** Who is no gateway is no exit, whatever it carries (06-service-providers §9). */
+const rolesSchema = z
+  .object({
+    mixnode_enabled: z.boolean(),
+    gateway_enabled: z.boolean(),
+    network_requester_enabled: z.boolean(),
+    ip_packet_router_enabled: z.boolean(),
+  })
+  .transform((roles) => ({
+    ...roles,
+    network_requester_enabled: roles.gateway_enabled && roles.network_requester_enabled,
+    ip_packet_router_enabled: roles.gateway_enabled && roles.ip_packet_router_enabled,
+  }))
 
 /** What a node said, checked. */
 export interface NodeReading {
@@ -98,7 +107,8 @@ export async function readNode(entry: NodeEntry, options: NodeReaderOptions): Pr
   const { clock } = options
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   try {
-    return await readAll(entry, (path) => getJson(clock, agent, entry, `/api/v1${path}`), options)
+    const get: Get = (path, maxBytes = MAX_BODY_BYTES) => getJson(clock, agent, entry, `/api/v1${path}`, maxBytes)
+    return await readAll(entry, get, options)
   } finally {
     agent.destroy()
   }
@@ -106,7 +116,7 @@ export async function readNode(entry: NodeEntry, options: NodeReaderOptions): Pr
 
 async function readAll(
   entry: NodeEntry,
-  get: (path: string) => Promise<HttpAnswer>,
+  get: Get,
   { clock, crypto, allowLocalAddresses }: NodeReaderOptions,
 ): Promise<SignedNodeReading> {
   const required = async <T>(path: string, parse: (value: unknown) => T): Promise<T> => {
@@ -164,11 +174,12 @@ function readAuxiliary({ status, body }: HttpAnswer): AuxiliaryDetails {
 const ADDRESS_CHARACTERS = 140
 
 /** Null also where a node that says it carries one does not say where, or names another gateway than itself. */
-async function readRequester(
-  get: (path: string) => Promise<HttpAnswer>,
-  nodeIdentity: string,
-): Promise<CarriedRequester | null> {
-  const [requester, policy] = await Promise.all([get('/network-requester'), get('/network-requester/exit-policy')])
+async function readRequester(get: Get, nodeIdentity: string): Promise<CarriedRequester | null> {
+  const [requester, policy] = await Promise.all([
+    get('/network-requester'),
+    // One that cannot be read counts as none: the node is an exit all the same.
+    get('/network-requester/exit-policy', MAX_POLICY_BYTES).catch((): HttpAnswer => ({ status: 0, body: undefined })),
+  ])
   const { success, data } = z.object({ address: z.string().max(ADDRESS_CHARACTERS) }).safeParse(requester.body)
   if (!success || parseRecipient(data.address, () => true) === undefined) return null
   if (!data.address.endsWith(`@${nodeIdentity}`)) return null
@@ -187,7 +198,10 @@ interface HttpAnswer {
   readonly body: unknown
 }
 
-function getJson(clock: Clock, agent: Agent, entry: NodeEntry, path: string): Promise<HttpAnswer> {
+/** Ask one route. Error: `MIX_NODE_REFUSED`. */
+type Get = (path: string, maxBytes?: number) => Promise<HttpAnswer>
+
+function getJson(clock: Clock, agent: Agent, entry: NodeEntry, path: string, maxBytes: number): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const outgoing = request({
       host: entry.host,
@@ -211,7 +225,7 @@ function getJson(clock: Clock, agent: Agent, entry: NodeEntry, path: string): Pr
       let length = 0
       response.on('data', (chunk: Buffer) => {
         length += chunk.length
-        if (length > MAX_BODY_BYTES) outgoing.destroy(new Error(`more than ${MAX_BODY_BYTES} bytes`))
+        if (length > maxBytes) outgoing.destroy(new Error(`more than ${maxBytes} bytes`))
         else chunks.push(chunk)
       })
       response.once('error', (error) => fail(error.message))

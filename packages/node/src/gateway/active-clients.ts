@@ -7,6 +7,8 @@ import { keyOf } from './store/client-store.js'
 
 /** A client's session, as far as others need it. */
 export interface ActiveSession {
+  /** It is a part of the node, and no user of it. */
+  readonly isInside?: boolean
   /** Drop the connection. */
   terminate(): void
   /** Whether the client still answers. */
@@ -18,13 +20,14 @@ export interface ActiveSession {
 export class ActiveClients {
   readonly #sessions = new Map<string, ActiveSession>()
 
+  /** Users who are connected. */
   get size(): number {
-    return this.#sessions.size
+    return [...this.keys()].length
   }
 
-  /** Of those who are connected, as in maps (`keyOf`). */
-  keys(): Iterable<string> {
-    return this.#sessions.keys()
+  /** Of users who are connected, as in maps (`keyOf`). */
+  *keys(): Iterable<string> {
+    for (const [key, { isInside }] of this.#sessions) if (!isInside) yield key
   }
 
   find(identity: Uint8Array): ActiveSession | undefined {

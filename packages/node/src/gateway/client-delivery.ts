@@ -18,6 +18,14 @@ const PAGE_MESSAGES = 100
 /** Unsent bytes in a client's socket past which messages take the way through the mailbox. */
 const SLOW_READER_BYTES = 262_144
 
+export function messagesPushed(metrics: Metrics): Counter {
+  return metrics.counter('mixwright_gateway_pushed_messages_total', 'Messages given to clients as they came')
+}
+
+export function messagesDrained(metrics: Metrics): Counter {
+  return metrics.counter('mixwright_gateway_drained_messages_total', 'Stored messages given to clients')
+}
+
 export class ClientDelivery {
   readonly #identity: Uint8Array
   readonly #sharedKey: Uint8Array
@@ -43,11 +51,8 @@ export class ClientDelivery {
     this.#socket = socket
     this.#mailbox = mailbox
     this.#random = random
-    this.#pushed = metrics.counter(
-      'mixwright_gateway_pushed_messages_total',
-      'Messages written to clients as they came',
-    )
-    this.#drained = metrics.counter('mixwright_gateway_drained_messages_total', 'Stored messages written to clients')
+    this.#pushed = messagesPushed(metrics)
+    this.#drained = messagesDrained(metrics)
   }
 
   /** From now on messages may be pushed; the stored ones go first. */

@@ -1,11 +1,12 @@
 /**
- * A client inside the node (06-service-providers §9): it needs no websocket and no registration, since the node itself vouches for
+ * A client inside the node (06-service-providers §9): it needs no websocket and no handshake, since the node itself vouches for
  * it. Its packets go straight to the mix network; what comes for it goes straight to it, or to its mailbox while it is away. Its
  * shape is that of a door as `@mixwright/client` takes one, of which this package knows nothing.
  */
-import { MixError } from '@mixwright/runtime'
+import { type Counter, MixError } from '@mixwright/runtime'
 import { encodeBase58, type MixPacket } from '@mixwright/wire'
 import type { ActiveSession } from './active-clients.js'
+import { messagesDrained, messagesPushed } from './client-delivery.js'
 import type { GatewayServices } from './gateway-services.js'
 
 /** What a link tells the client. */
@@ -34,27 +35,38 @@ export interface LocalDoorOptions {
 
 /** Messages read from the mailbox at once. */
 const PAGE_MESSAGES = 100
+/** Of the key that a client without a websocket is registered with. */
+const SHARED_KEY_BYTES = 32
 
 /** For as long as the gateway runs, nobody else connects as this client. */
 export class LocalDoor implements ActiveSession {
   readonly gateway: string
+  readonly isInside = true
   readonly #options: LocalDoorOptions
+  readonly #pushed: Counter
+  readonly #drained: Counter
   #link: LocalLinkEvents | undefined
 
   constructor(options: LocalDoorOptions) {
-    this.gateway = options.gateway
+    const { services, identity, gateway } = options
+    this.gateway = gateway
     this.#options = options
-    options.services.active.enter(options.identity, this)
+    this.#pushed = messagesPushed(services.metrics)
+    this.#drained = messagesDrained(services.metrics)
+    this.#register()
+    services.active.enter(identity, this)
   }
 
-  /** Connect: what waits in the mailbox comes first. Error: `MIX_OPTIONS` while there is a link already. */
+  /** Connect; what waits in the mailbox follows at once. Error: `MIX_OPTIONS` while there is a link already. */
   async connect(events: LocalLinkEvents, signal?: AbortSignal): Promise<LocalLink> {
     signal?.throwIfAborted()
     if (this.#link !== undefined) {
       const identity = encodeBase58(this.#options.identity)
       throw new MixError('MIX_OPTIONS', `The client ${identity} is connected already.`, { kind: 'usage' })
     }
-    const { services, unsentBytes } = this.#options
+    const { services, identity, unsentBytes } = this.#options
+    // Who was about to register when the door was made may have come in between.
+    services.active.enter(identity, this)
     this.#link = events
     // After the caller knows that it is connected.
     queueMicrotask(() => this.#drain(events))
@@ -76,6 +88,7 @@ export class LocalDoor implements ActiveSession {
     if (this.#link === undefined) services.mailbox.store(identity, message, accepted)
     else {
       this.#link.received(message)
+      this.#pushed.increment()
       accepted()
     }
     return true
@@ -94,6 +107,18 @@ export class LocalDoor implements ActiveSession {
   close(): void {
     this.terminate()
     this.#options.services.active.leave(this.#options.identity, this)
+  }
+
+  /** So that it has a mailbox also after a restart of the node, before this door is made again. Nobody knows the key. */
+  #register(): void {
+    const { services, identity } = this.#options
+    const { clients, random, logger } = services
+    try {
+      if (!clients.has(identity)) clients.register(identity, random.bytes(SHARED_KEY_BYTES))
+    } catch (error) {
+      // It goes without: what comes during a restart is then dropped, and sent again.
+      logger.error({ reason: (error as Error).message }, 'a client inside the node could not be registered')
+    }
   }
 
   #end(events: LocalLinkEvents): void {
@@ -115,6 +140,7 @@ export class LocalDoor implements ActiveSession {
     if (last === undefined) return
     for (const { content } of page) events.received(content)
     services.mailbox.deleteUpTo(identity, last.id, page.length)
+    this.#drained.increment(page.length)
     setImmediate(() => this.#drain(events, last.id))
   }
 }

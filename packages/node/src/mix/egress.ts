@@ -86,6 +86,19 @@ export class Egress {
     return waiting
   }
 
+  /**
+   * Packets that wait for the connected next hop for which fewest do; 0 without any. When even that one does not keep up, it is this
+   * node that has too much to send; a slow or absent peer alone is no reason to send less to the others.
+   */
+  get backlog(): number {
+    let least = Number.POSITIVE_INFINITY
+    for (const { connected, waiting } of this.#peers.values()) {
+      if (connected && waiting < least) least = waiting
+      if (least === 0) break
+    }
+    return Number.isFinite(least) ? least : 0
+  }
+
   /** Send now; never throws, never blocks. `dueMs` is the monotonic moment at which the packet should leave. */
   send(mixPacket: MixPacket, dueMs: number): void {
     if (this.#closed) {

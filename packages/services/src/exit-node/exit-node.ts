@@ -5,7 +5,7 @@
  */
 import { type Client, type ConnectOptions, connect } from '@mixwright/client'
 import { BUILD_INFORMATION, type Node } from '@mixwright/node'
-import { type Clock, type Logger, type MemoryMetrics, RealClock, silentLogger } from '@mixwright/runtime'
+import { type Clock, type Logger, type MemoryMetrics, RealClock, silentLogger, sleep } from '@mixwright/runtime'
 import { NetworkRequester, type NetworkRequesterOptions } from '../network-requester/requester.js'
 
 /** What `connect` takes, but for the way to the gateway, and what the requester takes. */
@@ -18,7 +18,8 @@ export interface ExitNodeOptions
   readonly logger?: Logger
 }
 
-/** What is on its way at the end may leave for so long, milliseconds. */
+/** At the end: to tell clients that their connections end, and for that to leave, milliseconds. */
+const FAREWELL_MS = 300
 const FLUSH_MS = 300
 
 export class ExitNode {
@@ -27,10 +28,12 @@ export class ExitNode {
   readonly requester: NetworkRequester
   readonly #client: Client
   readonly #node: Node
+  readonly #clock: Clock
 
-  private constructor(node: Node, client: Client, requester: NetworkRequester) {
+  private constructor(node: Node, client: Client, requester: NetworkRequester, clock: Clock) {
     this.#node = node
     this.#client = client
+    this.#clock = clock
     this.requester = requester
     this.address = client.address
     const { policy } = requester
@@ -40,10 +43,13 @@ export class ExitNode {
     })
   }
 
-  /** Start; needs a network that can be routed. Errors: those of `connect`, `MIX_EXIT_POLICY_UNAVAILABLE`; nothing is left open then. */
+  /**
+   * Start; needs a network that can be routed. The signal gives up, and ends it later. Errors: those of `connect`,
+   * `MIX_EXIT_POLICY_UNAVAILABLE`; nothing is left open then.
+   */
   static async start(options: ExitNodeOptions): Promise<ExitNode> {
     const { node, policy, allowLocalIps, limits, description, resolve, dial, metrics, ...connectOptions } = options
-    const { clock = new RealClock(), logger = silentLogger, profile = 'no-cover' } = options
+    const { clock = new RealClock(), logger = silentLogger, profile = 'no-cover', signal } = options
     const client = await connect({ ...connectOptions, profile, door: (identity) => node.localDoor(identity) })
     try {
       const requester = await NetworkRequester.start({
@@ -53,23 +59,24 @@ export class ExitNode {
         metrics,
         policy,
         buildInformation: { ...BUILD_INFORMATION, binary_name: 'nym-network-requester' },
+        ...(signal !== undefined && { signal }),
         ...(allowLocalIps !== undefined && { allowLocalIps }),
         ...(limits !== undefined && { limits }),
         ...(description !== undefined && { description }),
         ...(resolve !== undefined && { resolve }),
         ...(dial !== undefined && { dial }),
       })
-      return new ExitNode(node, client, requester)
+      return new ExitNode(node, client, requester, clock)
     } catch (error) {
       await client.close({ flushMs: 0 })
       throw error
     }
   }
 
-  /** Tell directories that it is an exit no more, end all connections, release everything; the node goes on. */
+  /** Tell directories that it is an exit no more, end all connections, release everything, in less than a second; the node goes on. */
   async close(): Promise<void> {
     this.#node.carry(undefined)
-    await this.requester.close()
+    await Promise.race([this.requester.close(), sleep(this.#clock, FAREWELL_MS)])
     await this.#client.close({ flushMs: FLUSH_MS })
   }
 }

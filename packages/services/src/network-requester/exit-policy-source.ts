@@ -40,9 +40,16 @@ export class ExitPolicySource {
     this.#reloadLater()
   }
 
-  /** Error: `MIX_EXIT_POLICY_UNAVAILABLE` when it cannot be read, is malformed (the cause says where) or has no rule. */
-  static async open(choice: ExitPolicyChoice, options: ExitPolicySourceOptions): Promise<ExitPolicySource> {
-    return new ExitPolicySource(choice, await readPolicy(choice, options.clock), options)
+  /**
+   * Error: `MIX_EXIT_POLICY_UNAVAILABLE` when it cannot be read, is malformed (the cause says where) or has no rule, and when the
+   * signal gives up.
+   */
+  static async open(
+    choice: ExitPolicyChoice,
+    options: ExitPolicySourceOptions,
+    signal?: AbortSignal,
+  ): Promise<ExitPolicySource> {
+    return new ExitPolicySource(choice, await readPolicy(choice, options.clock, signal), options)
   }
 
   get current(): ExitPolicy {

@@ -78,6 +78,8 @@ export interface NetworkRequesterOptions {
   readonly resolve?: Resolve
   /** @default TCP */
   readonly dial?: Dial
+  /** Gives up reading the exit policy for the first time. */
+  readonly signal?: AbortSignal
 }
 
 /** A connection, and whose it is. */
@@ -173,11 +175,11 @@ export class NetworkRequester {
   }
 
   async #start(): Promise<void> {
-    const { client, clock, logger, policy } = this.#options
+    const { client, clock, logger, policy, signal } = this.#options
     this.#stopIntercepting = client.intercept((message) => this.#intercepted(message))
     try {
       const onReload = (outcome: 'done' | 'failed') => this.#metrics.policyReload(outcome)
-      this.#policy = await ExitPolicySource.open(policy, { clock, logger, onReload })
+      this.#policy = await ExitPolicySource.open(policy, { clock, logger, onReload }, signal)
       await this.#emptyInbox()
     } catch (error) {
       this.#stopIntercepting()
