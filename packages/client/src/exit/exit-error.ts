@@ -50,12 +50,16 @@ export function exitError(
   return new MixError(code, message, { kind, retry: WORTH_ANOTHER.has(code), data })
 }
 
-/** What a requester meant by the text of a ConnectionError. Before the connection was open; afterwards it is a reset. */
-export function requesterError(text: string, wasOpen: boolean): MixError {
+/**
+ * What a requester meant by the text of a ConnectionError. Before the connection was open; afterwards it is a reset. A policy is the
+ * same tomorrow: to try again is of use only where there is another requester.
+ */
+export function requesterError(text: string, wasOpen: boolean, hasAnother: boolean): MixError {
   const said = text.slice(0, LONGEST_TEXT)
   if (wasOpen) return exitError('MIX_EXIT_RESET', `The exit ended the connection: ${said}`)
   const code = REASONS.find(([pattern]) => pattern.test(text))?.[1] ?? 'MIX_EXIT_CONNECT_FAILED'
-  return exitError(code, `The exit did not connect: ${said}`)
+  const retry = WORTH_ANOTHER.has(code) && (code !== 'MIX_EXIT_POLICY_REFUSED' || hasAnother)
+  return new MixError(code, `The exit did not connect: ${said}`, { kind: 'network', retry })
 }
 
 /** Whether another requester should be tried after this. */

@@ -225,6 +225,7 @@ class ClientExit implements Exit {
       clock: this.#clock,
       returnAddress: this.#anonymous ? undefined : parseRecipient(this.#client.address, () => true),
       connectTimeoutMs: this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+      hasAnother: () => this.#requesters.size > 1,
       send: (request) => this.#send(requester, connectionId, request),
       dropQueued: () => this.#client.closeLane(connectionId),
       onEnd: (error) => {

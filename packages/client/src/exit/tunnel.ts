@@ -51,6 +51,8 @@ export interface TunnelOptions {
   /** Where answers go; undefined: by reply blocks. */
   readonly returnAddress: Recipient | undefined
   readonly connectTimeoutMs: number
+  /** Whether there is another requester. */
+  readonly hasAnother: () => boolean
   readonly send: (request: TunnelRequest) => SendHandle
   /** Drop what waits to be sent. */
   readonly dropQueued: () => void
@@ -124,7 +126,7 @@ export class Tunnel implements ExitConnection {
         this.#pump()
         return
       case 'connection-error':
-        this.fail(requesterError(response.message, this.#state === 'open'))
+        this.fail(requesterError(response.message, this.#state === 'open', this.#options.hasAnother()))
         return
       case 'data':
         this.#onData(response)
