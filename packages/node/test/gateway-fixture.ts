@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before } from 'node:test'
-import { MemoryMetrics, RealClock, SystemRandom, silentLogger } from '@mixwright/runtime'
+import { MemoryMetrics, RealClock, SystemRandom, silentLogger, VirtualClock } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
 import type { MixPacket } from '@mixwright/wire'
 import { Gateway, type GatewayOptions } from '../src/gateway/gateway.js'
@@ -79,7 +79,10 @@ export class Fixture implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.gateway.close()
+    const closed = this.gateway.close()
+    // The time that clients have to hang up.
+    if (this.options.clock instanceof VirtualClock) this.options.clock.advance(1_000)
+    await closed
   }
 }
 

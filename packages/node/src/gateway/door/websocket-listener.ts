@@ -15,6 +15,8 @@ import { type ConnectionServices, WebSocketConnection } from './websocket-connec
 /** From the TCP connection to the end of the websocket upgrade, milliseconds. Over TLS a few round trips more. */
 const UPGRADE_MS = 1_500
 const SECURE_UPGRADE_MS = 5_000
+/** For clients to take what was written, and hang up, when the door closes, milliseconds. */
+const PARTING_MS = 250
 
 export interface WebSocketListenerOptions extends ConnectionServices {
   readonly clock: Clock
@@ -28,11 +30,13 @@ export class WebSocketListener {
   readonly port: number
   readonly #server: Server
   readonly #sockets: ReadonlySet<Socket>
+  readonly #clock: Clock
 
-  private constructor(server: Server, port: number, sockets: ReadonlySet<Socket>) {
+  private constructor(server: Server, port: number, sockets: ReadonlySet<Socket>, clock: Clock) {
     this.#server = server
     this.port = port
     this.#sockets = sockets
+    this.#clock = clock
   }
 
   /** Errors: `MIX_PORT_IN_USE`, `MIX_LISTEN_FAILED`. */
@@ -81,13 +85,20 @@ export class WebSocketListener {
       http.emit('connection', stream)
     })
     const port = await listenOn(server, options.listen)
-    return new WebSocketListener(server, port, sockets)
+    return new WebSocketListener(server, port, sockets, clock)
   }
 
-  /** Drop every connection, without Close frames, and stop listening. */
+  /**
+   * Stop listening, and end every connection, without Close frames. What was written, and so acknowledged, still arrives: a socket that is
+   * destroyed with something unread in it takes back what its peer has not read.
+   */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets) socket.end()
+    const timer = this.#clock.setTimer(PARTING_MS, () => {
+      for (const socket of this.#sockets) socket.destroy()
+    })
     await closed
+    timer.cancel()
   }
 }
