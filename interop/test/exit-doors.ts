@@ -13,10 +13,18 @@ export class ExitDoors implements AsyncDisposable {
   readonly client: Client
   readonly socks: Socks5Proxy
   readonly http: HttpProxy
+  readonly #close: () => Promise<void>
   readonly #isolated: IsolatedExits
 
-  private constructor(client: Client, isolated: IsolatedExits, socks: Socks5Proxy, http: HttpProxy) {
+  private constructor(
+    client: Client,
+    close: () => Promise<void>,
+    isolated: IsolatedExits,
+    socks: Socks5Proxy,
+    http: HttpProxy,
+  ) {
     this.client = client
+    this.#close = close
     this.#isolated = isolated
     this.socks = socks
     this.http = http
@@ -27,18 +35,24 @@ export class ExitDoors implements AsyncDisposable {
     const open = async (signal?: AbortSignal) => {
       const gateway = net.gateway(0).identityKey
       const client = await connect({ ...net.access, gateway, profile, ...(signal && { signal }) })
-      return { client, exit: openExit(client, { requester }), close: () => client.close() }
+      const exit = openExit(client, { requester })
+      // The exit first, so that the requester is told of the ends of its connections.
+      const close = async () => {
+        await exit.close()
+        await client.close()
+      }
+      return { client, exit, close }
     }
-    const { client, exit } = await open()
+    const { client, exit, close } = await open()
     const isolated = new IsolatedExits(4, open)
     const exitFor = (key: string | undefined) => (key === undefined ? exit : isolated.exitFor(key))
     const socks = await Socks5Proxy.listen({ exitFor, port: 0 })
-    return new ExitDoors(client, isolated, socks, await HttpProxy.listen({ exitFor, port: 0 }))
+    return new ExitDoors(client, close, isolated, socks, await HttpProxy.listen({ exitFor, port: 0 }))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.socks.close(), this.http.close()])
     await this.#isolated.close()
-    await this.client.close()
+    await this.#close()
   }
 }

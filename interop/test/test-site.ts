@@ -36,6 +36,8 @@ export class TestSite implements AsyncDisposable {
     const server = createServer(serveSite)
     const [key, cert] = ['server.key', 'server.certificate'].map((name) => readFileSync(certificate(name)))
     const secure = createSecureServer({ key: key!, cert: cert! }, serveSite)
+    // On a busy machine a download takes longer than the usual five seconds, and the next request may be a POST.
+    for (const each of [server, secure]) each.keepAliveTimeout = 60_000
     const at = { host: '127.0.0.1', port: 0 }
     return new TestSite(server, await listenOn(server, at), secure, await listenOn(secure, at))
   }

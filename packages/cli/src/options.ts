@@ -58,7 +58,14 @@ const networkOptions = z.strictObject({
   clients: list.optional(),
   clientProfile: profile.optional(),
   services: flag.default(true),
-  socks5: z.union([flag.transform((on) => (on ? DEFAULT_SOCKS_PORT : undefined)), port]).optional(),
+  // Not a switch: 0 and 1 are ports here.
+  socks5: z
+    .union([
+      z.literal([true, 'true']).transform(() => DEFAULT_SOCKS_PORT),
+      z.literal([false, 'false']).transform(() => undefined),
+      port,
+    ])
+    .optional(),
   epoch: duration.optional(),
   validity: count.min(3).max(100_000).optional(),
   node: list.optional(),

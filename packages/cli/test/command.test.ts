@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { promisify } from 'node:util'
 import { listenOn } from '@mixwright/runtime/node'
 import { assertOneLine, Run, run } from './running-command.js'
 
@@ -34,6 +37,36 @@ describe('mixwright up', () => {
     const { code } = await up.interrupt()
     assert.equal(code, 0)
     assert.equal(existsSync(summary.envFile), false)
+  })
+
+  it('with --socks5 is a proxy for programs of this machine', async () => {
+    const web = createHttpServer((_request, response) => void response.end('through the mixnet'))
+    const url = `http://127.0.0.1:${await listenOn(web, { host: '127.0.0.1', port: 0 })}/`
+    const up = new Run(['up', '--port', '0', '--socks5', '0', '--json'])
+    const { services } = JSON.parse(await up.prints('\n'))
+    assert.match(services.socks5, /^socks5h:\/\/127\.0\.0\.1:\d+$/)
+    const args = [
+      '--disable',
+      '--silent',
+      '--show-error',
+      '--noproxy',
+      '',
+      '--max-time',
+      '40',
+      '--proxy',
+      services.socks5,
+    ]
+    const { stdout } = await promisify(execFile)('curl', [...args, url])
+    assert.equal(stdout, 'through the mixnet')
+    assert.equal((await up.interrupt()).code, 0)
+    web.close()
+  })
+
+  it('with --no-services runs none, and has no proxy to it', async () => {
+    const up = new Run(['up', '--port', '0', '--no-services', '--socks5', '0', '--json'])
+    const { services } = JSON.parse(await up.prints('\n'))
+    assert.deepEqual(services, { networkRequester: null, echo: null, socks5: null })
+    assert.equal((await up.interrupt()).code, 0)
   })
 
   it('with several authorities tells their keys, and how a client pins them', async () => {

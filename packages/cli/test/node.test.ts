@@ -68,7 +68,9 @@ describe('mixwright node init', () => {
     const { stdout: help } = await finish(['run', '--help'])
     const options = [...help.matchAll(/^ {2}--([a-z-]+)/gm)].map(([, name]) => name!)
     assert.ok(options.length > 25, String(options.length))
-    for (const option of options.filter((name) => !['id', 'home', 'json', 'help'].includes(name))) {
+    for (const option of options.filter(
+      (name) => !['id', 'home', 'json', 'help', 'nr-allow-local-ips'].includes(name),
+    )) {
       const key = option.replace(/-[a-z]/g, ([, letter]) => letter!.toUpperCase())
       assert.match(config, new RegExp(`^(# )?${key} = `, 'm'))
     }

@@ -113,9 +113,9 @@ class Opening {
     })
     this.#made = { crypto, keys }
     const { door: given } = this.#options
-    const door =
-      (typeof given === 'function' ? given(keys.identityKey) : given) ??
-      (await this.#door(crypto, keys.identitySeed, registration, topology.lastRead))
+    const own = typeof given === 'function' ? given(keys.identityKey) : given
+    if (own && !topology.lastRead.gateways.has(own.gateway)) throw notListed(own.gateway)
+    const door = own ?? (await this.#door(crypto, keys.identitySeed, registration, topology.lastRead))
     const gateway = this.#keep(door)
     this.#gateway = gateway
     this.#client = client
@@ -303,6 +303,12 @@ function listed(topology: Topology, identity: string): GatewayNode {
   if (gateway !== undefined) return gateway
   // It may be back soon; its address is not known until then.
   return { identity, websocketUrls: [], address: new Uint8Array(32), publicKey: new Uint8Array(32) }
+}
+
+/** Acks and answers come home by it. */
+function notListed(gateway: string): MixError {
+  const message = `The network does not list the gateway ${gateway} yet, or no more.`
+  return new MixError('MIX_NO_GATEWAY', message, { kind: 'network', retry: true, data: { gateway } })
 }
 
 function otherGateway(registered: string, wish: string): MixError {

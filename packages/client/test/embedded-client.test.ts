@@ -105,6 +105,16 @@ async function converse(asker: Client, answerer: Client): Promise<void> {
 }
 
 describe('clients inside a gateway', () => {
+  it('do not come up before the network lists their gateway, by which acks and answers come', async () => {
+    const unlisted: TopologySource = {
+      ...network,
+      read: async () => ({ ...(await network.read()), gateways: new Map() }),
+    }
+    const door = (identity: Uint8Array) => gateway.localDoor(identity)
+    const expected = { code: 'MIX_NO_GATEWAY', kind: 'network', retry: true }
+    await assert.rejects(connect({ directory: unlisted, profile: 'local', door }), expected)
+  })
+
   it('talk to a client outside, and to each other, both ways', async () => {
     const [one, other, alice] = await Promise.all([inside(), inside(), outside()])
     for (const client of [one, other]) assert.ok(client.address.endsWith(`@${gateway.identityKey}`))

@@ -285,6 +285,61 @@ describe('flow', () => {
     requesters.answer(FIRST, { kind: 'data', connectionId, sequence: 2000n, closed: false, data: utf8('x') })
     await assert.rejects(connection.closed, hasCode('MIX_EXIT_RESET'))
   })
+
+  it('says every minute that it is there, also when it has nothing more to send', async () => {
+    const requesters = new ScriptedRequesters()
+    requesters.onRequest = connects(requesters)
+    const connection = await open(requesters).connect(TARGET)
+    const { connectionId } = requesters.requests('connect')[0]!
+    const minutes = async (count: number) => {
+      for (let second = 0; second < 60 * count; second += 5) {
+        requesters.clock.advance(5000)
+        if (second % 60 === 0) requesters.answer(FIRST, { kind: 'credit', connectionId, limit: 1_000_000n })
+        await settle()
+      }
+    }
+    await minutes(3)
+    assert.equal(requesters.requests('send').length, 3)
+    await connection.writable.close()
+    await minutes(3)
+    assert.equal(requesters.requests('send').length, 4)
+    const limits = requesters.requests('credit').map(({ limit }) => limit)
+    assert.deepEqual(limits, [limits[0], limits[0], limits[0], limits[0]])
+    connection.abort()
+  })
+
+  it('a message that is missing for two minutes is an error, however much comes after it; one that comes late is none', async () => {
+    const requesters = new ScriptedRequesters()
+    requesters.onRequest = connects(requesters)
+    const connection = await open(requesters).connect(TARGET)
+    const { connectionId } = requesters.requests('connect')[0]!
+    let ended = false
+    const failed = assert.rejects(connection.closed, hasCode('MIX_EXIT_RESET')).then(() => {
+      ended = true
+    })
+    const answer = (sequence: bigint) =>
+      requesters.answer(FIRST, { kind: 'data', connectionId, sequence, closed: false, data: EMPTY })
+    const wait = async (ms: number) => {
+      for (let passed = 0; passed < ms; passed += 5000) {
+        requesters.clock.advance(5000)
+        await settle()
+      }
+    }
+    answer(2n)
+    await wait(115_000)
+    answer(1n)
+    await wait(60_000)
+    answer(4n)
+    await wait(60_000)
+    answer(5n)
+    // Nothing can come while our own link is down.
+    requesters.gatewayState = 'down'
+    await wait(60_000)
+    assert.equal(ended, false)
+    requesters.gatewayState = 'up'
+    await wait(5000)
+    await failed
+  })
 })
 
 describe('a requester', () => {

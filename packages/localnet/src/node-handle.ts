@@ -138,9 +138,12 @@ export class NodeHandle {
       ...(this.role === 'gateway' && { gateway: { listen: listen(clientPort ?? 0), limits: LOCAL_GATEWAY_LIMITS } }),
     })
     this.#node = node
-    // When it cannot serve yet, it goes on trying.
-    if (this.#exitOptions) await this.#carryExit(node, this.#exitOptions).started.catch(() => {})
     await this.onRestart?.()
+    if (this.#exitOptions) {
+      // When it cannot serve yet, it goes on trying.
+      await this.#carryExit(node, this.#exitOptions).started.catch(() => {})
+      await this.onRestart?.()
+    }
     this.#ports = {
       mixPort: node.mixPort,
       httpPort: node.httpPort,

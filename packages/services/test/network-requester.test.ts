@@ -14,6 +14,7 @@ import {
   RESET_CREDIT,
 } from '@mixwright/wire'
 import { NetworkRequester, type NetworkRequesterOptions } from '../src/index.js'
+import { type Dial, systemDial } from '../src/network-requester/destination.js'
 import type { ConnectOutcome as ConnectOutcomeName } from '../src/network-requester/requester-metrics.js'
 import {
   Bag,
@@ -261,6 +262,51 @@ describe('a connection through a requester', () => {
     await reset(socket)
   })
 
+  it('ends when a client that knows credit has vanished, though the destination goes on; for others it goes on', async () => {
+    const [ours, other] = [await connected(), await connected()]
+    ours.peer.grant(1_000_000n)
+    for (const { socket, peer, clock, requester } of [ours, other]) {
+      for (let minute = 1; minute <= 4; minute++) {
+        const before = peer.bytes
+        socket.write('tick')
+        await peer.until(() => peer.bytes > before)
+        clock.advance(60_000)
+      }
+      assert.equal(requester.connections, 1)
+    }
+    // A credit that grants nothing new counts as a word.
+    ours.peer.grant(1_000_000n)
+    for (const { clock } of [ours, other]) clock.advance(299_000)
+    assert.deepEqual([ours.requester.connections, other.requester.connections], [1, 0])
+    const again = await connected()
+    again.peer.grant(1_000_000n)
+    again.clock.advance(200_000)
+    again.socket.write('tick')
+    await again.peer.until(() => again.peer.bytes > 0)
+    again.clock.advance(100_000)
+    assert.equal(again.ended('idle'), 1)
+  })
+
+  it('ends when a message is missing for two minutes, however much comes after it', async () => {
+    const { clock, peer, ended, requester } = await connected()
+    const keepalive = (sequence: bigint) =>
+      peer.deliver(peer.request({ kind: 'send', sequence, closed: false, data: new Uint8Array(0) }))
+    keepalive(1n)
+    clock.advance(115_000)
+    keepalive(0n)
+    clock.advance(60_000)
+    assert.equal(requester.connections, 1)
+    keepalive(3n)
+    clock.advance(60_000)
+    keepalive(4n)
+    clock.advance(59_000)
+    assert.equal(ended('message-missing'), 0)
+    clock.advance(2000)
+    await peer.until(() => peer.closed)
+    assert.match(peer.error!, /^connect failed: /)
+    assert.equal(ended('message-missing'), 1)
+  })
+
   it('ends when a message is missing for good, with an error and then a close', async () => {
     const { bus, peer, ended, dropped } = await connected()
     peer.send('one')
@@ -302,6 +348,19 @@ describe('a connection through a requester', () => {
     assert.equal(requester.connections, 0)
     assert.equal(ended('reset-by-client'), 1)
     assert.deepEqual(bus.closedLanes, [peer.id])
+  })
+
+  it('lets go of the socket also when a client resets it just after its last word', async () => {
+    let dialed: Socket | undefined
+    const dial: Dial = (host, port) => {
+      dialed = systemDial(host, port)
+      return dialed
+    }
+    const { peer, ended } = await connected({ dial })
+    peer.close()
+    peer.grant(RESET_CREDIT)
+    assert.equal(ended('reset-by-client'), 1)
+    if (!dialed?.closed) await once(dialed!, 'close')
   })
 
   it('ends when an answer is lost, and drops the others', async () => {

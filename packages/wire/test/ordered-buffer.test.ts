@@ -98,6 +98,21 @@ describe('OrderedBuffer', () => {
     assert.equal(buffer.write(2n ** 64n - 1n, empty, true), 'too-far')
   })
 
+  it('has a gap while later messages wait for a missing one', () => {
+    const buffer = new OrderedBuffer()
+    assert.equal(buffer.hasGap, false)
+    buffer.write(1n, empty, false)
+    buffer.read()
+    assert.equal(buffer.hasGap, true)
+    buffer.write(0n, empty, false)
+    buffer.read()
+    assert.equal(buffer.hasGap, false)
+    buffer.write(2n, empty, true)
+    buffer.write(5n, empty, true)
+    buffer.read()
+    assert.equal(buffer.hasGap, false, 'what lies past the close waits for nothing')
+  })
+
   it('any order and repetition of a script gives the same bytes and one close', () => {
     const chunk = fc.uint8Array({ maxLength: 4 })
     const script = fc

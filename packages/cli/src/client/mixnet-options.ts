@@ -7,7 +7,7 @@ import { PROFILES } from '@mixwright/client/profile'
 import { MixError } from '@mixwright/runtime'
 import { type Command, Option } from 'commander'
 import { z } from 'zod'
-import { base58Key, count, DEFAULT_PORT, flag, httpUrl, list, logLevel, profile } from '../options.js'
+import { base58Key, count, DEFAULT_PORT, flag, httpUrl, kebab, list, logLevel, profile } from '../options.js'
 
 /** The directory of `mixwright up`. */
 const LOCAL_DIRECTORY = `http://127.0.0.1:${DEFAULT_PORT}/api`
@@ -123,7 +123,7 @@ export function mixnetFlags(
 export function oneOf(name: string, ...given: readonly unknown[]): Record<string, unknown> {
   const values = new Set(given.filter((value) => value !== undefined))
   if (values.size > 1) {
-    const message = `--${name} is said twice, ${[...values].join(' and ')}: choose one.`
+    const message = `--${kebab(name)} is said twice, ${[...values].join(' and ')}: choose one.`
     throw new MixError('MIX_OPTIONS', message, { kind: 'usage' })
   }
   const [value] = values

@@ -1,8 +1,14 @@
 /** Options of a node: its `node.toml`, then the environment (`MIXWRIGHT_NODE_…`), then flags; the later wins. */
 import { isIP } from 'node:net'
+import { MixError } from '@mixwright/runtime'
+import type { ExitPolicyChoice } from '@mixwright/services'
+import type { Command } from 'commander'
 import { z } from 'zod'
+import { oneOf } from '../client/mixnet-options.js'
 import { type OptionsOf, optionTable } from '../option-table.js'
 import { base58Key, count, flag, httpUrl, list, logLevel, port } from '../options.js'
+import { EXIT_OPTIONS, policyOf } from '../requester/exit-options.js'
+import { type GivenFlags, givenFlags, withServerFlags } from '../server-options.js'
 
 const text = z.string().max(1000)
 const ipAddress = z.string().refine((value) => isIP(value) !== 0, 'takes IP addresses')
@@ -94,6 +100,12 @@ export const NODE_OPTIONS = optionTable({
     about: 'Gateways: PEM file of its private key, without a passphrase.',
     example: '"/etc/letsencrypt/live/node.example/privkey.pem"',
   },
+  exit: {
+    schema: flag.default(false),
+    about:
+      'Gateways: carry a network requester, by which clients of the mixnet reach the world from this address. Its operator is asked for what they do: needs exit-policy or open-proxy.',
+  },
+  ...EXIT_OPTIONS,
   noise: {
     schema: z.enum(['prefer', 'require', 'off']).default('prefer'),
     value: '<when>',
@@ -164,3 +176,25 @@ export const NODE_OPTIONS = optionTable({
 })
 
 export type NodeOptions = OptionsOf<typeof NODE_OPTIONS>
+
+export function withNodeFlags(command: Command): Command {
+  return withServerFlags(command, 'node', NODE_OPTIONS).option(
+    '--nr-allow-local-ips [yes]',
+    'the same as --allow-local-ips, as official nodes call it',
+  )
+}
+
+/** Error: `MIX_OPTIONS`. */
+export function givenNodeFlags({
+  nrAllowLocalIps,
+  ...flags
+}: Readonly<Record<string, unknown>>): GivenFlags<typeof NODE_OPTIONS> {
+  return givenFlags('node', NODE_OPTIONS, { ...flags, ...oneOf('allowLocalIps', flags.allowLocalIps, nrAllowLocalIps) })
+}
+
+/** Undefined where there is to be no exit. Error: `MIX_OPTIONS`. */
+export function exitPolicyOf(options: NodeOptions): ExitPolicyChoice | undefined {
+  if (!options.exit) return undefined
+  if (options.role === 'gateway') return policyOf(options)
+  throw new MixError('MIX_OPTIONS', '--exit is for gateways: say --role gateway, or leave it out.', { kind: 'usage' })
+}

@@ -1,6 +1,7 @@
 /** A node told to people and to programs. */
 import type { NodeInspection } from '@mixwright/node'
 import type { DataHome } from '../data-home.js'
+import { exitAddress } from './exit-facts.js'
 import type { NodeOptions } from './node-options.js'
 
 export interface NodeSummary {
@@ -15,6 +16,14 @@ export interface NodeSummary {
   readonly mixAddresses: readonly string[]
   /** What a directory is told. */
   readonly httpUrl: string
+  /** Null: it is to carry none. */
+  readonly exit: {
+    /** Of its requester; null before it served for the first time. */
+    readonly address: string | null
+    /** A file or a URL; null: an open proxy. */
+    readonly exitPolicy: string | null
+    readonly allowLocalIps: boolean
+  } | null
 }
 
 /** Ports that are bound, or are to be. */
@@ -25,21 +34,23 @@ export interface NodePorts {
   readonly secureClientPort?: number | undefined
 }
 
-export function summarize(id: string, options: NodeOptions, identityKey: string, ports: NodePorts): NodeSummary {
-  const { role, ips, hostname } = options
+/** Error: `MIX_DATA_CORRUPT`. */
+export function summarize(home: DataHome, options: NodeOptions, identityKey: string, ports: NodePorts): NodeSummary {
+  const { role, ips, hostname, exit, exitPolicy, allowLocalIps } = options
   const [ip = ''] = ips
   const urls = [
     ...(ports.secureClientPort === undefined ? [] : [`wss://${hostname ?? atPort(ip)}:${ports.secureClientPort}`]),
     ...(ports.clientPort === undefined ? [] : [`ws://${atPort(ip)}:${ports.clientPort}`]),
   ]
   return {
-    id,
+    id: home.id,
     role,
     identityKey,
     clientAddressSuffix: role === 'gateway' ? `@${identityKey}` : null,
     clientUrls: role === 'gateway' ? urls : [],
     mixAddresses: ips.map((address) => `${atPort(address)}:${ports.mixPort}`),
     httpUrl: `http://${atPort(ip)}:${ports.httpPort}`,
+    exit: exit ? { address: exitAddress(home), exitPolicy: exitPolicy ?? null, allowLocalIps } : null,
   }
 }
 
@@ -59,7 +70,7 @@ function atPort(ip: string): string {
 }
 
 export function describe(summary: NodeSummary): string {
-  const { id, role, identityKey, clientAddressSuffix, clientUrls, mixAddresses, httpUrl } = summary
+  const { id, role, identityKey, clientAddressSuffix, clientUrls, mixAddresses, httpUrl, exit } = summary
   return lines([
     ['Node', `${id} (${role})`],
     ['Identity', identityKey],
@@ -70,6 +81,13 @@ export function describe(summary: NodeSummary): string {
       : ([
           ['For clients', clientUrls.join('  ')],
           ['Addresses', `…${clientAddressSuffix}`],
+        ] as const)),
+    ...(exit === null
+      ? []
+      : ([
+          ['Exit', exit.address ?? 'its address is drawn when it serves for the first time'],
+          ['Exit policy', exit.exitPolicy ?? 'none: an open proxy'],
+          ['Local IPs', exit.allowLocalIps ? 'allowed' : 'refused'],
         ] as const)),
   ])
 }

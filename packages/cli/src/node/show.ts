@@ -21,7 +21,7 @@ async function show(flags: Readonly<Record<string, unknown>>): Promise<number> {
   const { loadCryptoProvider } = await import('@mixwright/sphinx')
   const { inspectNode } = await import('@mixwright/node')
   const inspection = inspectNode(home.path, await loadCryptoProvider(options.crypto))
-  const summary = summarize(home.id, options, inspection.identityKey, configuredPorts(options))
+  const summary = summarize(home, options, inspection.identityKey, configuredPorts(options))
   const text = `${describe(summary)}${describeInspection(home, inspection)}`
   const { configFile } = home
   process.stdout.write(json ? `${JSON.stringify({ ...summary, ...inspection, configFile })}\n` : text)

@@ -10,8 +10,10 @@ import {
 } from '@mixwright/node'
 import { type Clock, type Logger, MemoryMetrics, MixError, SystemRandom } from '@mixwright/runtime'
 import { type CryptoProvider, loadCryptoProvider } from '@mixwright/sphinx'
+import { connectOptions } from '../client/connect-client.js'
 import type { DataHome } from '../data-home.js'
-import type { NodeOptions } from './node-options.js'
+import { carryExit } from './carried-exit.js'
+import { exitPolicyOf, type NodeOptions } from './node-options.js'
 import type { NodePorts } from './node-summary.js'
 
 export interface RunningNode {
@@ -25,23 +27,34 @@ export interface RunningNode {
 /** The most threads that are taken when nobody says how many. */
 const MOST_WORKERS = 8
 
-/** Start. Errors: those of `Node.start`, and `MIX_OPTIONS` for options that do not go together. */
+export interface StartDetails {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Tells people what comes of the exit. */
+  readonly say: (text: string) => void
+}
+
+/**
+ * Start. The exit, if there is to be one, follows when it can. Errors: those of `Node.start`, and `MIX_OPTIONS` for options that do
+ * not go together.
+ */
 export async function startNode(
   home: DataHome,
   options: NodeOptions,
-  clock: Clock,
-  logger: Logger,
+  { clock, logger, say }: StartDetails,
 ): Promise<RunningNode> {
+  const policy = exitPolicyOf(options)
   const crypto = await loadCryptoProvider(options.crypto)
   const random = new SystemRandom()
   const keys = loadOrCreateNodeKeys(home.file('keys.json'), crypto, random)
   const listen = (port: number) => ({ host: options.host, port })
+  const metrics = new MemoryMetrics()
   const node = await Node.start({
     role: options.role,
     clock,
     random,
     logger,
-    metrics: new MemoryMetrics(),
+    metrics,
     crypto,
     keys,
     stateDirectory: home.path,
@@ -79,12 +92,16 @@ export async function startNode(
         hostInformation: () => node.description.hostInformation,
       })
     : undefined
+  const network = connectOptions({ ...options, profile: 'no-cover' })
+  const { allowLocalIps } = options
+  const exit = policy && carryExit(home, { ...network, node, metrics, policy, allowLocalIps, clock, logger, say })
   return {
     identityKey: node.identityKey,
     ports: { mixPort, httpPort, clientPort, secureClientPort },
-    stop() {
+    async stop() {
       registration?.close()
-      return node.stop({ drainMs: options.drainMs })
+      await exit?.close()
+      await node.stop({ drainMs: options.drainMs })
     },
   }
 }

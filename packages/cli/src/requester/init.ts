@@ -5,11 +5,10 @@ import type { DataHome } from '../data-home.js'
 import { configText } from '../option-table.js'
 import { withProgress } from '../progress.js'
 import { StopSignals } from '../stop-signals.js'
+import { fromEverywhere, policyOf } from './exit-options.js'
 import { discardLater, type RequesterFacts, storeFileOf, writeFacts } from './requester-facts.js'
 import {
-  fromEverywhere,
   givenRequesterFlags,
-  policyOf,
   REQUESTER_OPTIONS,
   type RequesterOptions,
   withRequesterFlags,

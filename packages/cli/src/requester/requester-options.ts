@@ -3,15 +3,13 @@
  * later wins.
  */
 import { isIP } from 'node:net'
-import { resolve } from 'node:path'
-import { MixError } from '@mixwright/runtime'
-import type { ExitPolicyChoice } from '@mixwright/services'
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { directoryOfEnvironment, oneOf } from '../client/mixnet-options.js'
 import { type OptionsOf, optionTable } from '../option-table.js'
-import { base58Key, count, flag, httpUrl, list, logLevel, port, profile } from '../options.js'
+import { base58Key, count, httpUrl, list, logLevel, port, profile } from '../options.js'
 import { type GivenFlags, givenFlags, withServerFlags } from '../server-options.js'
+import { EXIT_OPTIONS } from './exit-options.js'
 
 const limit = count.min(1).max(1_000_000)
 
@@ -46,22 +44,7 @@ export const REQUESTER_OPTIONS = optionTable({
     about:
       'default, fast, no-cover or local: how answers are sent. no-cover, as official requesters do: at once and without cover, so that downloads are fast; who watches the link to the gateway sees when, and how much, this exit sends. Its clients keep the cover of their own profile.',
   },
-  exitPolicy: {
-    schema: z.string().min(1).optional(),
-    value: '<file or URL>',
-    about:
-      "Which destinations are allowed, in Tor's format; read again every hour. Without it, and without open-proxy, nothing starts.",
-    example: '"/etc/mixwright/exit-policy.txt"',
-  },
-  openProxy: {
-    schema: flag.default(false),
-    about: 'No exit policy: whoever is on the mixnet reaches every public address, on every port, by this machine.',
-  },
-  allowLocalIps: {
-    schema: flag.default(false),
-    about:
-      'Reach also this machine and private networks. Whoever is on the mixnet then reaches what only this machine should: for tests.',
-  },
+  ...EXIT_OPTIONS,
   host: {
     schema: z
       .string()
@@ -113,26 +96,4 @@ export function givenRequesterFlags({
 }: Readonly<Record<string, unknown>>): GivenFlags<typeof REQUESTER_OPTIONS> {
   const given = { ...flags, ...oneOf('directory', flags.directory, nymApis) }
   return givenFlags('requester', REQUESTER_OPTIONS, given, { directory: directoryOfEnvironment() })
-}
-
-/** Error: `MIX_OPTIONS` when there is none, or two: an exit never opens by accident. */
-export function policyOf({ exitPolicy, openProxy }: RequesterOptions): ExitPolicyChoice {
-  if (openProxy === (exitPolicy !== undefined)) {
-    const message = openProxy
-      ? '--open-proxy has no exit policy: leave it out, or leave out --exit-policy.'
-      : '--exit-policy is missing: name a file or a URL, or say --open-proxy for every public destination.'
-    throw new MixError('MIX_OPTIONS', message, { kind: 'usage' })
-  }
-  if (exitPolicy === undefined) return { kind: 'open' }
-  return isUrl(exitPolicy) ? { kind: 'url', url: exitPolicy } : { kind: 'file', path: exitPolicy }
-}
-
-/** With the path of the exit policy as it is from everywhere. */
-export function fromEverywhere(options: RequesterOptions): RequesterOptions {
-  const { exitPolicy } = options
-  return exitPolicy === undefined || isUrl(exitPolicy) ? options : { ...options, exitPolicy: resolve(exitPolicy) }
-}
-
-function isUrl(text: string): boolean {
-  return /^https?:\/\//i.test(text)
 }

@@ -5,8 +5,9 @@ import { createLogger } from '@mixwright/runtime/node'
 import { Command } from 'commander'
 import { withProgress } from '../progress.js'
 import { StopSignals } from '../stop-signals.js'
+import { policyOf, warnOfExit } from './exit-options.js'
 import { readFacts } from './requester-facts.js'
-import { givenRequesterFlags, policyOf, type RequesterOptions, withRequesterFlags } from './requester-options.js'
+import { givenRequesterFlags, type RequesterOptions, withRequesterFlags } from './requester-options.js'
 import { describe, lines, summarize } from './requester-summary.js'
 
 export function runCommand(finish: (exitCode: number) => void): Command {
@@ -46,11 +47,10 @@ async function run(flags: Readonly<Record<string, unknown>>): Promise<number> {
 
 /** What weakens privacy, or opens this machine, says so at start-up. */
 function warn(options: RequesterOptions, registered: string): void {
-  const { profile, openProxy, allowLocalIps, authority, host, healthPort, gateway } = options
+  const { profile, authority, host, healthPort, gateway } = options
   const say = (text: string) => process.stderr.write(`mixwright: ${text}\n`)
   if (profile !== 'default') say(`--profile ${profile}: ${PROFILES[profile].effect}`)
-  if (openProxy) say('--open-proxy: whoever is on the mixnet reaches every public address by this machine.')
-  if (allowLocalIps) say('--allow-local-ips: whoever is on the mixnet reaches this machine and its private networks.')
+  warnOfExit(options, say)
   if (authority.length === 0) say('no --authority: whoever answers at the directory URL chooses all hops.')
   if (healthPort !== undefined && host !== '::1' && !host.startsWith('127.'))
     say(`--host ${host}: whoever reaches this address reads how much goes through this requester.`)

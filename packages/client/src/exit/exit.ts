@@ -306,7 +306,7 @@ class ClientExit implements Exit {
       if (requester.unansweredMs(nowMs) >= (this.#options.silenceMs ?? SILENCE_MS)) this.#giveUp(address)
       else if (requester.isToBeAsked(this.#usedMs.get(address) ?? 0, nowMs)) this.#question(requester, 'health')
     }
-    for (const tunnel of [...this.#tunnels.values()]) tunnel.tick(nowMs)
+    for (const tunnel of [...this.#tunnels.values()]) tunnel.tick(nowMs, isOnline)
     if (this.#tunnels.size > 0) this.#tickLater()
   }
 

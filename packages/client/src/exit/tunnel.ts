@@ -7,6 +7,7 @@
  * |---|---|
  * | 64 KiB written and not sent | writes wait |
  * | 64 messages not acknowledged, or the requester's credit | nothing more is sent |
+ * | two minutes in which a message of the exit is missing, and later ones come | the connection ends |
  * | 1 MiB that the app did not read | our requester waits; an official one knows no credit: at 16 MiB the connection is reset |
  */
 import { type Clock, MixError } from '@mixwright/runtime'
@@ -30,10 +31,12 @@ const MESSAGE_BYTES = 16_384
 const WRITTEN_BYTES = 65_536
 const UNACKNOWLEDGED_MESSAGES = 64
 const UNREAD_BYTES = 16 * 1024 * 1024
-/** An empty message after so long without one: requesters end what is silent for five minutes. */
+/** After so long without one an empty message or, after the last, a credit: requesters end what is silent for five minutes. */
 const KEEPALIVE_MS = 60_000
 /** Requesters of all kinds send something every minute. */
 const SILENCE_MS = 300_000
+/** What a breaking link to a gateway ate after its ack, nobody sends again. */
+const GAP_MS = 120_000
 
 /** A request of this connection; versions are the exit's. */
 export type TunnelRequest =
@@ -88,6 +91,8 @@ export class Tunnel implements ExitConnection {
   #readBytes = 0
   #grantedBytes = CREDIT_WINDOW_BYTES
   #remoteEnded = false
+  /** Since when a message is missing. */
+  #gapMs: number | undefined
 
   constructor(options: TunnelOptions) {
     this.#options = options
@@ -105,7 +110,7 @@ export class Tunnel implements ExitConnection {
     })
     const { target, returnAddress } = options
     this.#request({ kind: 'connect', remote: joinRemote(target.host, target.port), returnAddress })
-    this.#request({ kind: 'credit', limit: BigInt(this.#grantedBytes), renewedBytes: 0 })
+    this.#credit(0)
   }
 
   get readable(): ReadableStream<Uint8Array> {
@@ -133,13 +138,14 @@ export class Tunnel implements ExitConnection {
     }
   }
 
-  /** To be called every few seconds. */
-  tick(nowMs: number): void {
+  /** To be called every few seconds; `isOnline`: our link to the gateway is there. */
+  tick(nowMs: number, isOnline: boolean): void {
     if (this.#state === 'connecting' && nowMs - this.#bornMs >= this.#options.connectTimeoutMs) {
       const { host, port } = this.#options.target
       this.fail(exitError('MIX_EXIT_SILENT', `The exit gave no answer about ${host}:${port}.`))
       return
     }
+    if (isOnline && this.#gapMs !== undefined && nowMs - this.#gapMs >= GAP_MS) return this.#failByGap()
     if (this.#state === 'open' && nowMs - this.#heardMs >= SILENCE_MS) {
       if (this.#remoteEnded && nowMs - this.#spokeMs < SILENCE_MS) return
       // Whoever has read everything and writes nothing has left the stream lying.
@@ -147,7 +153,9 @@ export class Tunnel implements ExitConnection {
       else this.fail(exitError('MIX_EXIT_SILENT', 'The exit has forgotten the connection.'))
       return
     }
-    if (this.#state === 'open' && !this.#finished && nowMs - this.#spokeMs >= KEEPALIVE_MS) this.#transmit(EMPTY, false)
+    if (this.#state !== 'open' || nowMs - this.#spokeMs < KEEPALIVE_MS) return
+    if (!this.#finished) this.#transmit(EMPTY, false)
+    else if (this.#limit !== undefined && !this.#remoteEnded) this.#credit(0)
   }
 
   abort(reason: unknown = exitError('MIX_EXIT_CLOSED', 'The connection was given up.', 'usage')): void {
@@ -179,9 +187,10 @@ export class Tunnel implements ExitConnection {
       this.#state = 'open'
       this.#open.resolve()
     }
-    if (this.#incoming.write(sequence, data, closed) === 'too-far')
-      return this.fail(exitError('MIX_EXIT_RESET', 'A message of the exit is missing.', 'peer'))
+    if (this.#incoming.write(sequence, data, closed) === 'too-far') return this.#failByGap()
     const read = this.#incoming.read()
+    if (read !== undefined) this.#gapMs = undefined
+    if (this.#incoming.hasGap) this.#gapMs ??= this.#heardMs
     for (const bytes of read?.data ?? []) this.#streams.push(bytes)
     if (this.#streams.unreadBytes + this.#incoming.bytes > UNREAD_BYTES)
       return this.fail(exitError('MIX_EXIT_RESET', 'The app did not take what came, and the exit went on.', 'local'))
@@ -191,6 +200,10 @@ export class Tunnel implements ExitConnection {
     this.#endIfBoth()
   }
 
+  #failByGap(): void {
+    this.fail(exitError('MIX_EXIT_RESET', 'A message of the exit is missing.', 'peer'))
+  }
+
   #onRead(bytes: number): void {
     this.#readBytes += bytes
     if (this.#state === 'ended' || this.#remoteEnded) return
@@ -198,7 +211,12 @@ export class Tunnel implements ExitConnection {
     const renewedBytes = limit - this.#grantedBytes
     if (renewedBytes < CREDIT_STEP_BYTES) return
     this.#grantedBytes = limit
-    this.#request({ kind: 'credit', limit: BigInt(limit), renewedBytes })
+    this.#credit(renewedBytes)
+  }
+
+  #credit(renewedBytes: number): void {
+    if (this.#finished) this.#spokeMs = this.#options.clock.monotonic()
+    this.#request({ kind: 'credit', limit: BigInt(this.#grantedBytes), renewedBytes })
   }
 
   async #write(chunk: Uint8Array): Promise<void> {

@@ -13,9 +13,9 @@ const LONGEST_RETRY_MS = 60_000
 export interface ExitKeeperOptions extends Omit<ExitNodeOptions, 'store' | 'signal'> {
   /** For each attempt: who connects closes it. */
   readonly openStore: () => Promise<ClientStore>
-  /** It serves. */
+  /** It serves. Must not throw. */
   readonly onServing?: (exit: ExitNode) => void
-  /** An attempt failed. */
+  /** An attempt failed. Must not throw. */
   readonly onWaiting?: (reason: Error, retryInMs: number) => void
 }
 

@@ -5,10 +5,10 @@
  *
  * | bound | at it |
  * |---|---|
- * | the client's reorder window | the connection ends with a ConnectionError |
+ * | the client's reorder window, or two minutes for a message that is missing in it | the connection ends with a ConnectionError |
  * | 16 MiB that wait for the destination | the same; a client that knows credit stops at 1 MiB |
  * | 256 KiB of answers not sent (less where many connections share), 250 not acknowledged, or the client's credit | reading pauses |
- * | five minutes without anything from either side | the connection ends |
+ * | five minutes without anything from either side; from a client that knows credit | the connection ends |
  */
 import type { Socket } from 'node:net'
 import type { SendHandle } from '@mixwright/client'
@@ -27,6 +27,8 @@ const UNACKNOWLEDGED_MESSAGES = 250
 const UPLOAD_BYTES = 16 * 1024 ** 2
 const KEEPALIVE_MS = 60_000
 const IDLE_MS = 300_000
+/** What a breaking link to our gateway ate after its ack, nobody sends again. */
+const GAP_MS = 120_000
 /** So long after a Connect the first credit of a client of ours may still be under way. */
 const CREDIT_WAIT_MS = 500
 const EMPTY = new Uint8Array(0)
@@ -87,6 +89,8 @@ export class ProxiedConnection {
   /** Our credit; undefined until the client sends one. */
   #granted: bigint | undefined
   #clientClosed = false
+  /** Since when a message is missing. */
+  #gapMs: number | undefined
   // From the destination to the client.
   #sequence = 0n
   #sentBytes = 0n
@@ -176,9 +180,11 @@ export class ProxiedConnection {
   /** To be called every second or so, and when the allowance grows. */
   tick(nowMs: number): void {
     if (this.#state === 'gone') return
-    // Who has closed sends nothing but credit; the destination alone does not keep it alive.
-    const lastMs = this.#clientClosed || this.hasEnded ? this.#clientMs : Math.max(this.#clientMs, this.#destinationMs)
+    // Who knows credit says something every minute, or has vanished. Of others the destination alone keeps it alive, but for who has closed.
+    const isClients = this.#limit !== undefined || this.#clientClosed || this.hasEnded
+    const lastMs = isClients ? this.#clientMs : Math.max(this.#clientMs, this.#destinationMs)
     if (nowMs - lastMs >= IDLE_MS) return this.#abandon('idle')
+    if (this.#gapMs !== undefined && nowMs - this.#gapMs >= GAP_MS) return this.#failByGap()
     if (this.#state !== 'open') return
     this.#pump()
     const isQuiet = nowMs - this.#sentMs >= KEEPALIVE_MS && this.#unsentMessages === 0
@@ -187,9 +193,11 @@ export class ProxiedConnection {
 
   #onSend({ sequence, closed, data }: Extract<ConnectionRequest, { kind: 'send' }>): void {
     const written = this.#incoming.write(sequence, data, closed)
-    if (written === 'too-far') return this.#fail('message-missing', 'connect failed: a message is missing')
+    if (written === 'too-far') return this.#failByGap()
     if (written !== 'taken') return this.#owner.dropped(`send-${written}`)
     const read = this.#incoming.read()
+    if (read !== undefined) this.#gapMs = undefined
+    if (this.#incoming.hasGap) this.#gapMs ??= this.#clientMs
     for (const bytes of read?.data ?? []) this.#write(bytes)
     this.#countUpload()
     if (this.hasEnded) return
@@ -198,6 +206,10 @@ export class ProxiedConnection {
     this.#clientClosed = true
     this.#socket?.end()
     this.#settle()
+  }
+
+  #failByGap(): void {
+    this.#fail('message-missing', 'connect failed: a message is missing')
   }
 
   #onCredit(limit: bigint): void {
@@ -365,9 +377,12 @@ export class ProxiedConnection {
     this.#early = []
     this.#refusal?.timer.cancel()
     this.#countUpload()
-    // What was cut off must not look complete to the destination.
-    if (reason === 'finished') this.#socket?.destroy()
-    else this.#socket?.resetAndDestroy()
+    const socket = this.#socket
+    // What was cut off must not look complete to the destination. Where all was said, a reset beside the end that is under way would
+    // leave the socket open for good, and the process at full load when it ends (Node.js 20).
+    const isWhole = reason === 'finished' || (socket?.writableEnded && socket.writableLength === 0)
+    if (isWhole) socket?.destroy()
+    else socket?.resetAndDestroy()
     this.#ending.abort()
     this.#owner.onEnd(reason)
     this.#settle()

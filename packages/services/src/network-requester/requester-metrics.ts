@@ -24,7 +24,7 @@ export type ConnectionEnd =
   | 'reset-by-client'
   /** Nothing from either side for five minutes. */
   | 'idle'
-  /** A message of the client is beyond the reorder window. */
+  /** A message of the client did not come: for two minutes, or until the reorder window was full. */
   | 'message-missing'
   /** The client sends faster than the destination takes. */
   | 'buffer-full'

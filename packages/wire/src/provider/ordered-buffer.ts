@@ -37,6 +37,11 @@ export class OrderedBuffer {
     return this.#bytes
   }
 
+  /** After `read`: later messages wait for one that is missing. */
+  get hasGap(): boolean {
+    return this.#waiting.size > 0
+  }
+
   /** Take one message; `data` is kept, not copied. */
   write(sequence: bigint, data: Uint8Array, closed: boolean): OrderedWrite {
     if (this.#closed || sequence < this.#next) return 'old'

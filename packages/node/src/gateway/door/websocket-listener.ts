@@ -16,7 +16,7 @@ import { type ConnectionServices, WebSocketConnection } from './websocket-connec
 const UPGRADE_MS = 1_500
 const SECURE_UPGRADE_MS = 5_000
 /** For clients to take what was written, and hang up, when the door closes, milliseconds. */
-const PARTING_MS = 250
+const PARTING_MS = 700
 
 export interface WebSocketListenerOptions extends ConnectionServices {
   readonly clock: Clock
