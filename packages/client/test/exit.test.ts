@@ -353,6 +353,23 @@ describe('a requester', () => {
     assert.equal(requesters.clock.pending, 0, 'no timer is left')
   })
 
+  it('of which a message is missing for three minutes, while others come, is no hang', async () => {
+    const requesters = new ScriptedRequesters()
+    requesters.onRequest = connects(requesters)
+    const connection = await open(requesters).connect(TARGET)
+    const { connectionId } = requesters.requests('connect')[0]!
+    const failed = assert.rejects(connection.closed, hasCode('MIX_EXIT_RESET'))
+    for (let minute = 0; minute < 4; minute++) {
+      const sequence = BigInt(minute + 2)
+      requesters.answer(FIRST, { kind: 'data', connectionId, sequence, closed: false, data: utf8('x') })
+      for (let second = 0; second < 60; second++) {
+        requesters.clock.advance(1000)
+        await settle()
+      }
+    }
+    await failed
+  })
+
   it('that dies in the middle of a download is noticed by its silence to questions', async () => {
     const requesters = new ScriptedRequesters()
     requesters.onRequest = connects(requesters)

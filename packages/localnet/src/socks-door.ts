@@ -2,8 +2,8 @@
  * A SOCKS5 door for apps on this machine, with a client and an exit behind it: what `curl --socks5-hostname` needs to go through a
  * local network. Apps that give a name and password get a client of their own for it.
  */
-import { type Client, type ConnectOptions, connect, memoryStore, openExit } from '@mixwright/client'
-import { IsolatedExits, Socks5Proxy } from '@mixwright/daemon'
+import { type ConnectOptions, connect, memoryStore, openExit } from '@mixwright/client'
+import { type IsolatedClient, IsolatedExits, Socks5Proxy } from '@mixwright/daemon'
 import { LOOPBACK } from './node-handle.js'
 
 /** Clients for different names at once. */
@@ -21,11 +21,11 @@ export interface SocksDoorOptions {
 }
 
 export class SocksDoor {
-  readonly #client: Client
+  readonly #client: IsolatedClient
   readonly #isolated: IsolatedExits
   readonly #proxy: Socks5Proxy
 
-  private constructor(client: Client, isolated: IsolatedExits, proxy: Socks5Proxy) {
+  private constructor(client: IsolatedClient, isolated: IsolatedExits, proxy: Socks5Proxy) {
     this.#client = client
     this.#isolated = isolated
     this.#proxy = proxy
@@ -35,15 +35,20 @@ export class SocksDoor {
   static async open({ client: options, requester, port }: SocksDoorOptions): Promise<SocksDoor> {
     const open = async (signal?: AbortSignal) => {
       const client = await connect({ ...options, store: memoryStore(), ...(signal && { signal }) })
-      return { client, exit: openExit(client, { requester }), close: () => client.close({ flushMs: FLUSH_MS }) }
+      const exit = openExit(client, { requester })
+      const close = async () => {
+        await exit.close()
+        await client.close({ flushMs: FLUSH_MS })
+      }
+      return { exit, close }
     }
-    const { client, exit } = await open()
+    const main = await open()
     const isolated = new IsolatedExits(ISOLATED_CLIENTS, open)
-    const exitFor = (key: string | undefined) => (key === undefined ? exit : isolated.exitFor(key))
+    const exitFor = (key: string | undefined) => (key === undefined ? main.exit : isolated.exitFor(key))
     try {
-      return new SocksDoor(client, isolated, await Socks5Proxy.listen({ exitFor, host: LOOPBACK, port }))
+      return new SocksDoor(main, isolated, await Socks5Proxy.listen({ exitFor, host: LOOPBACK, port }))
     } catch (error) {
-      await client.close({ flushMs: 0 })
+      await main.close()
       throw error
     }
   }
@@ -60,6 +65,6 @@ export class SocksDoor {
   async close(): Promise<void> {
     await this.#proxy.close()
     await this.#isolated.close()
-    await this.#client.close({ flushMs: FLUSH_MS })
+    await this.#client.close()
   }
 }

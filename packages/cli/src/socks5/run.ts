@@ -64,7 +64,12 @@ async function openProxies(client: Client, options: Socks5Options, logger: Logge
   const exit = openExit(client, exitOptions)
   const isolated = new IsolatedExits(isolation, async (signal) => {
     const other = await connect({ ...connectOptions(options), ...log, signal })
-    return { exit: openExit(other, exitOptions), close: () => other.close({ flushMs: FLUSH_MS }) }
+    const otherExit = openExit(other, exitOptions)
+    const close = async () => {
+      await otherExit.close()
+      await other.close({ flushMs: FLUSH_MS })
+    }
+    return { exit: otherExit, close }
   })
   const door = {
     exitFor: (key: string | undefined) => (key === undefined ? exit : isolated.exitFor(key)),

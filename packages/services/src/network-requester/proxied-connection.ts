@@ -321,8 +321,8 @@ export class ProxiedConnection {
   /** The destination ended the connection in both directions, and not in order. */
   #onReset(): void {
     if (this.hasEnded) return
-    // That bytes are missing: only clients of ours have an ear for it.
-    if (this.#limit !== undefined && !(this.#clientClosed && this.#destinationEnded))
+    // That bytes are missing: whoever hears nothing of errors takes it for the end.
+    if (this.#hearsErrors && !(this.#clientClosed && this.#destinationEnded))
       return this.#fail('reset-by-destination', 'connect failed: the destination reset the connection')
     if (!this.#destinationEnded) this.#transmit(EMPTY, true)
     this.#destinationEnded = true
