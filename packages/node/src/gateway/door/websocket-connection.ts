@@ -91,6 +91,19 @@ export class WebSocketConnection implements SessionSocket {
     setImmediate(() => this.#stream.end(() => this.#websocket.terminate()))
   }
 
+  /**
+   * The gateway stops: nothing more is taken or written, what was written is to arrive, and the client to hang up. Messages for it are
+   * stored from now on.
+   */
+  part(): void {
+    this.#ending = true
+    this.#throttle?.cancel()
+    this.#session.onClosed()
+    // What it still sends is read, and dropped: unread, it would take back what we wrote.
+    this.#websocket.resume()
+    setImmediate(() => this.#stream.end())
+  }
+
   pause(): void {
     this.#paused = true
     this.#readOrNot()

@@ -30,12 +30,20 @@ export class WebSocketListener {
   readonly port: number
   readonly #server: Server
   readonly #sockets: ReadonlySet<Socket>
+  readonly #connections: ReadonlySet<WebSocketConnection>
   readonly #clock: Clock
 
-  private constructor(server: Server, port: number, sockets: ReadonlySet<Socket>, clock: Clock) {
+  private constructor(
+    server: Server,
+    port: number,
+    sockets: ReadonlySet<Socket>,
+    connections: ReadonlySet<WebSocketConnection>,
+    clock: Clock,
+  ) {
     this.#server = server
     this.port = port
     this.#sockets = sockets
+    this.#connections = connections
     this.#clock = clock
   }
 
@@ -43,6 +51,7 @@ export class WebSocketListener {
   static async open(options: WebSocketListenerOptions): Promise<WebSocketListener> {
     const { clock, addresses, certificate } = options
     const sockets = new Set<Socket>()
+    const connections = new Set<WebSocketConnection>()
     /** Connections on the way to their upgrade, as what HTTP sees: the socket itself, or TLS on it. */
     const arriving = new WeakMap<object, { address: ClientAddress; upgraded(): void }>()
     const websockets = new WebSocketServer({
@@ -61,7 +70,9 @@ export class WebSocketListener {
         const arrival = arriving.get(stream)
         if (arrival === undefined) return websocket.terminate()
         arrival.upgraded()
-        new WebSocketConnection(websocket, stream, arrival.address, options)
+        const connection = new WebSocketConnection(websocket, stream, arrival.address, options)
+        connections.add(connection)
+        websocket.once('close', () => connections.delete(connection))
       })
     })
     const server = createServer({ noDelay: true }, (socket) => {
@@ -85,16 +96,16 @@ export class WebSocketListener {
       http.emit('connection', stream)
     })
     const port = await listenOn(server, options.listen)
-    return new WebSocketListener(server, port, sockets, clock)
+    return new WebSocketListener(server, port, sockets, connections, clock)
   }
 
   /**
    * Stop listening, and end every connection, without Close frames. What was written, and so acknowledged, still arrives: a socket that is
-   * destroyed with something unread in it takes back what its peer has not read.
+   * destroyed with something unread in it takes back what its peer has not read. Who has not hung up in time is dropped.
    */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const socket of this.#sockets) socket.end()
+    for (const connection of this.#connections) connection.part()
     const timer = this.#clock.setTimer(PARTING_MS, () => {
       for (const socket of this.#sockets) socket.destroy()
     })
