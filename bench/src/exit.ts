@@ -181,7 +181,7 @@ async function official(profile: ProfileName): Promise<Contender> {
 async function tellFailures(): Promise<void> {
   const proxy = services.socks5
   if (proxy === null) return
-  const silent = createTcpServer(() => {}).listen(0, '127.0.0.1')
+  const silent = createTcpServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const silentPort = (silent.address() as AddressInfo).port
   for (const [what, target, ...more] of [
