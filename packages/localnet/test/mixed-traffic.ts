@@ -12,6 +12,11 @@ export interface MixedTrafficOptions {
   readonly clock: Clock
   readonly random: Random
   readonly apps: readonly MixedApp[]
+  /**
+   * A destination that breaks off may look as if it had ended: on real sockets libuv takes a reset that comes together with data for
+   * the end. @default false
+   */
+  readonly resetMayLookLikeEnd?: boolean
   /** Address of an echo service, by messages and by streams. */
   readonly echo: string
   readonly targets: {
@@ -167,7 +172,7 @@ export class MixedTraffic {
       case 'download':
         return this.#download(app, { kind: 'source', bytes, seed })
       case 'reset':
-        return this.#download(app, { kind: 'reset', bytes, seed })
+        return this.#brokenOff(app, { kind: 'reset', bytes, seed })
       case 'upload':
         return this.#upload(app, bytes, seed)
       case 'echo':
@@ -190,6 +195,14 @@ export class MixedTraffic {
     const [data] = await Promise.all([readAll(connection), connection.writable.close()])
     assert.equal(hashOf(data), hashOf(dataOf(order.seed, order.bytes)))
     await connection.closed
+    return data.length
+  }
+
+  async #brokenOff(app: MixedApp, order: Required<Order>): Promise<number> {
+    if (!this.#options.resetMayLookLikeEnd) return this.#download(app, order)
+    const connection = await this.#ordered(app, order)
+    const [data] = await Promise.all([readAll(connection), connection.writable.close()])
+    assert.equal(hashOf(data), hashOf(dataOf(order.seed, order.bytes).subarray(0, data.length)))
     return data.length
   }
 

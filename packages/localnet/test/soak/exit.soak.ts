@@ -51,6 +51,7 @@ it('mixed traffic through an exit on real sockets: every request ends, and nothi
     random: new SeededRandom('half an hour'),
     apps,
     echo,
+    resetMayLookLikeEnd: true,
     targets: {
       open: { host: '127.0.0.1', port },
       refused: { host: '127.0.0.1', port: 1 },
